@@ -1,0 +1,134 @@
+package store
+
+import (
+	"iter"
+
+	memdb "github.com/hashicorp/go-memdb"
+
+	"github.com/hanse-project/hanse/rpc"
+)
+
+// View is a snapshot of the state, with the watches of whoever reads it.
+type View struct {
+	txn *memdb.Txn
+	ws  rpc.WatchSet
+}
+
+// Tx is the transaction a command runs in.
+type Tx struct {
+	View
+	// Index is the log index of the command.
+	Index uint64
+	// Time is when the leader logged it, in unix nanoseconds.
+	Time int64
+	// Import is true while rows of a snapshot from outside are loaded: they get Index
+	// as their ModifyIndex, so that indexes rise over the restore.
+	Import bool
+}
+
+// First returns the first row of table whose index has the given value, and watches it.
+// Like the other accessors here it panics when table, index or the types of the
+// arguments do not fit the schema: that is a mistake in the program.
+func First[T any](v *View, table, index string, args ...any) (row T, found bool) {
+	ch, raw, err := v.txn.FirstWatch(table, index, args...)
+	if err != nil {
+		panic("store: first of " + table + "." + index + ": " + err.Error())
+	}
+	v.ws.Add(ch)
+	if raw == nil {
+		return row, false
+	}
+	return raw.(T), true
+}
+
+// Rows returns the rows of table whose index has the given value (or prefix, with an
+// index named …_prefix) in index order, and watches them all.
+func Rows[T any](v *View, table, index string, args ...any) iter.Seq[T] {
+	it, err := v.txn.Get(table, index, args...)
+	if err != nil {
+		panic("store: rows of " + table + "." + index + ": " + err.Error())
+	}
+	v.ws.Add(it.WatchCh())
+	return sequence[T](it)
+}
+
+// From returns the rows of table from the given value on, in index order. It watches nothing.
+func From[T any](v *View, table, index string, args ...any) iter.Seq[T] {
+	it, err := v.txn.LowerBound(table, index, args...)
+	if err != nil {
+		panic("store: rows of " + table + "." + index + ": " + err.Error())
+	}
+	return sequence[T](it)
+}
+
+func sequence[T any](it memdb.ResultIterator) iter.Seq[T] {
+	return func(yield func(T) bool) {
+		for raw := it.Next(); raw != nil; raw = it.Next() {
+			if !yield(raw.(T)) {
+				return
+			}
+		}
+	}
+}
+
+// Insert adds row, or replaces the one with the same id.
+func (tx *Tx) Insert(table string, row any) {
+	if err := tx.txn.Insert(table, row); err != nil {
+		panic("store: insert into " + table + ": " + err.Error())
+	}
+}
+
+// Delete removes row, which must be there.
+func (tx *Tx) Delete(table string, row any) {
+	if err := tx.txn.Delete(table, row); err != nil {
+		panic("store: delete from " + table + ": " + err.Error())
+	}
+}
+
+// DeletePrefix removes every row whose index has the given prefix. The index is named
+// …_prefix and takes strings.
+func (tx *Tx) DeletePrefix(table, index, prefix string) {
+	if _, err := tx.txn.DeletePrefix(table, index, prefix); err != nil {
+		panic("store: delete from " + table + ": " + err.Error())
+	}
+}
+
+// Touch notes that the things called names changed at this command's index. Names are
+// those of tables, or of parts of them ("service:web").
+func (tx *Tx) Touch(names ...string) {
+	for _, name := range names {
+		tx.Insert(tableIndex, &indexRow{Key: name, Value: tx.Index})
+	}
+}
+
+// Forget drops what [Tx.Touch] noted.
+func (tx *Tx) Forget(name string) {
+	if row, found := First[*indexRow](&tx.View, tableIndex, "id", name); found {
+		tx.Delete(tableIndex, row)
+	}
+}
+
+// TouchedAt is the highest index at which one of the names was touched, 0 if none was.
+// It watches nothing: watch the rows themselves, or [View.WatchTouch].
+func (v *View) TouchedAt(names ...string) uint64 {
+	var highest uint64
+	for _, name := range names {
+		raw, err := v.txn.First(tableIndex, "id", name)
+		if err != nil {
+			panic("store: index of " + name + ": " + err.Error())
+		}
+		if raw != nil {
+			highest = max(highest, raw.(*indexRow).Value)
+		}
+	}
+	return highest
+}
+
+// WatchTouch is [View.TouchedAt] for one name, and watches it.
+func (v *View) WatchTouch(name string) uint64 {
+	row, found := First[*indexRow](v, tableIndex, "id", name)
+	if !found {
+		return 0
+	}
+	return row.Value
+}
