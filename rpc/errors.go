@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 )
 
@@ -81,6 +82,15 @@ func Wrap(sentinel *Error, detail string) error {
 
 // Invalid is the error of a request that is wrong in itself.
 func Invalid(text string) error { return &Error{Reason: ReasonInvalid, Text: text} }
+
+// TooLarge is the error of something that exceeds a limit, both in bytes.
+func TooLarge(what string, size, limit int) error {
+	return &Error{
+		Reason: ReasonTooLarge,
+		Text:   fmt.Sprintf("%s is too large (%d bytes), the limit is %d bytes", what, size, limit),
+		Cause:  ErrTooLarge,
+	}
+}
 
 // ReasonOf finds the reason of err, "" if it has none.
 func ReasonOf(err error) Reason {

@@ -97,8 +97,13 @@ func (tx *Tx) DeletePrefix(table, index, prefix string) {
 // those of tables, or of parts of them ("service:web").
 func (tx *Tx) Touch(names ...string) {
 	for _, name := range names {
-		tx.Insert(tableIndex, &indexRow{Key: name, Value: tx.Index})
+		tx.TouchAt(name, tx.Index)
 	}
+}
+
+// TouchAt notes that something changed at an index of its own.
+func (tx *Tx) TouchAt(name string, index uint64) {
+	tx.Insert(tableIndex, &indexRow{Key: name, Value: index})
 }
 
 // Forget drops what [Tx.Touch] noted.

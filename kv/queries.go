@@ -1,0 +1,75 @@
+package kv
+
+import (
+	"strings"
+
+	"github.com/hanse-project/hanse/store"
+)
+
+// Lookup finds one key.
+func Lookup(v *store.View, key string) (*Entry, bool) {
+	return store.First[*Entry](v, tableEntries, "id", key)
+}
+
+// tableIndex is what a query answers with when nothing of its own has an index.
+func tableIndex(v *store.View) uint64 { return v.TouchedAt(tableEntries) }
+
+// list returns the entries below prefix that keep lets through, and the index of the
+// list: the highest of the entries, of the tombstones among them, and of the floor. It
+// is 0 if there never was anything.
+func list(v *store.View, prefix string, keep func(key string) bool) ([]*Entry, uint64) {
+	var entries []*Entry
+	index := listFloor(v, prefix)
+	for e := range store.Rows[*Entry](v, tableEntries, "id_prefix", prefix) {
+		index = max(index, e.ModifyIndex)
+		if keep(e.Key) {
+			entries = append(entries, e)
+		}
+	}
+	return entries, index
+}
+
+// listKeys is [list] for names alone, each cut after the first separator behind prefix.
+func listKeys(v *store.View, prefix, separator string, keep func(key string) bool) ([]string, uint64) {
+	keys := []string{}
+	index := listFloor(v, prefix)
+	for e := range store.Rows[*Entry](v, tableEntries, "id_prefix", prefix) {
+		index = max(index, e.ModifyIndex)
+		if !keep(e.Key) {
+			continue
+		}
+		key := cut(e.Key, prefix, separator)
+		if len(keys) == 0 || keys[len(keys)-1] != key {
+			keys = append(keys, key)
+		}
+	}
+	return keys, index
+}
+
+func cut(key, prefix, separator string) string {
+	if separator == "" {
+		return key
+	}
+	if at := strings.Index(key[len(prefix):], separator); at >= 0 {
+		return key[:len(prefix)+at+len(separator)]
+	}
+	return key
+}
+
+// listFloor is the lowest index that a list below prefix may have.
+func listFloor(v *store.View, prefix string) uint64 {
+	index := v.TouchedAt(floorName)
+	for t := range store.Rows[*Tombstone](v, tableTombstones, "id_prefix", prefix) {
+		index = max(index, t.ModifyIndex)
+	}
+	return index
+}
+
+// Count is how many keys there are.
+func Count(v *store.View) int {
+	n := 0
+	for range store.Rows[*Entry](v, tableEntries, "id") {
+		n++
+	}
+	return n
+}

@@ -1,0 +1,96 @@
+package kv
+
+import (
+	"fmt"
+	"iter"
+
+	memdb "github.com/hashicorp/go-memdb"
+
+	"github.com/hanse-project/hanse/store"
+)
+
+const (
+	tableEntries    = "kvs"
+	tableTombstones = "tombstones"
+	// floorName is where a reap notes the highest index of what it removed.
+	floorName = "tombstones-floor"
+
+	opApply      store.Op = 2
+	opDeleteTree store.Op = 101
+	opReap       store.Op = 102
+
+	recordEntry     = 2
+	recordTombstone = 5
+)
+
+// Module is what the server takes over from this package.
+func Module() store.Module {
+	return store.Module{
+		Name: "kv",
+		Tables: []*memdb.TableSchema{
+			keyed(tableEntries, func(row any) string { return row.(*Entry).Key }),
+			keyed(tableTombstones, func(row any) string { return row.(*Tombstone).Key }),
+		},
+		Commands: []store.Command{
+			store.On(opApply, applyWrite),
+			store.OnMany(opDeleteTree, applyDeleteTree),
+			store.OnMany(opReap, applyReap),
+		},
+		Records: []store.Record{
+			store.Persist(recordEntry, all[Entry](tableEntries), loadEntry),
+			store.Persist(recordTombstone, all[Tombstone](tableTombstones), loadTombstone),
+		},
+	}
+}
+
+func all[T any](table string) func(v *store.View) iter.Seq[*T] {
+	return func(v *store.View) iter.Seq[*T] { return store.Rows[*T](v, table, "id") }
+}
+
+func loadEntry(tx *store.Tx, e *Entry) error {
+	if tx.Import {
+		e.ModifyIndex, e.Session = tx.Index, ""
+		tx.Touch(tableEntries)
+	}
+	tx.Insert(tableEntries, e)
+	return nil
+}
+
+// loadTombstone drops the tombstones of a snapshot from outside: nobody holds an index
+// of the new incarnation from before the restore.
+func loadTombstone(tx *store.Tx, t *Tombstone) error {
+	if tx.Import {
+		return store.ErrSkip
+	}
+	tx.Insert(tableTombstones, t)
+	return nil
+}
+
+func keyed(table string, key func(row any) string) *memdb.TableSchema {
+	return &memdb.TableSchema{Name: table, Indexes: map[string]*memdb.IndexSchema{
+		"id": {Name: "id", Unique: true, Indexer: keyIndex{key}},
+	}}
+}
+
+// keyIndex indexes rows by their key, byte for byte: memdb's own string index ends
+// each key with a zero byte and refuses "", and keys here are bytes of any kind. A
+// unique index needs no terminator.
+type keyIndex struct{ key func(row any) string }
+
+// FromObject implements memdb.SingleIndexer.
+func (k keyIndex) FromObject(row any) (bool, []byte, error) { return true, []byte(k.key(row)), nil }
+
+// FromArgs implements memdb.Indexer.
+func (k keyIndex) FromArgs(args ...any) ([]byte, error) {
+	if len(args) != 1 {
+		return nil, fmt.Errorf("%d arguments, want one key", len(args))
+	}
+	key, ok := args[0].(string)
+	if !ok {
+		return nil, fmt.Errorf("a key is a string, not a %T", args[0])
+	}
+	return []byte(key), nil
+}
+
+// PrefixFromArgs implements memdb.PrefixIndexer.
+func (k keyIndex) PrefixFromArgs(args ...any) ([]byte, error) { return k.FromArgs(args...) }
