@@ -1,0 +1,63 @@
+package main
+
+// commands is every subcommand, a line each. A group stands before its members.
+var commands = []command{
+	catalogGroup,
+	catalogDatacenters,
+	catalogNodes,
+	catalogServices,
+	forceLeave,
+	info,
+	join,
+	keygen,
+	kvGroup,
+	kvDelete,
+	kvExport,
+	kvGet,
+	kvImport,
+	kvPut,
+	leave,
+	members,
+	operatorGroup,
+	operatorRaftGroup,
+	raftListPeers,
+	raftRemovePeer,
+	reload,
+	snapshotGroup,
+	snapshotRestore,
+	versionCommand,
+}
+
+// The groups say what their members have in common.
+var (
+	catalogGroup = command{
+		name:     "catalog",
+		short:    "Look at datacenters, nodes and services",
+		long:     "Reads the catalog: the datacenters that are known, their nodes, and the\nservices on them.",
+		examples: []string{"catalog datacenters", "catalog services -datacenter=beijing"},
+	}
+	kvGroup = command{
+		name:     "kv",
+		short:    "Read and write the key/value store",
+		long:     "Reads and writes the key/value store of a datacenter.",
+		examples: []string{"kv put config/limit 20", "kv get config/limit", "kv get -recurse config/"},
+	}
+	operatorGroup = command{
+		name:     "operator",
+		short:    "Tools for those who run the cluster",
+		long:     "Tools for those who run the cluster.",
+		examples: []string{"operator raft list-peers"},
+	}
+	operatorRaftGroup = command{
+		name:     "operator raft",
+		short:    "Look at and repair the Raft configuration",
+		long:     "Shows the servers that hold the replicated log, and removes one that is gone\nfor good.",
+		examples: []string{"operator raft list-peers", "operator raft remove-peer -address=10.0.0.3:8300"},
+	}
+	snapshotGroup = command{
+		name:     "snapshot",
+		short:    "Save, inspect and restore the state of a datacenter",
+		long:     "Saves the state of a datacenter's servers to a file, shows what such a file\nholds, and puts it back.",
+		examples: []string{"snapshot save backup.snap", "snapshot inspect backup.snap"},
+	}
+)

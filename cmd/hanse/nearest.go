@@ -1,0 +1,34 @@
+package main
+
+// nearest returns the known word that takes the fewest single-letter changes to
+// reach from word, or "" if more than half of word would have to change.
+func nearest(word string, known []string) string {
+	best, bestDistance := "", len(word)/2+1
+	for _, candidate := range known {
+		if d := editDistance(word, candidate); d < bestDistance {
+			best, bestDistance = candidate, d
+		}
+	}
+	return best
+}
+
+// editDistance is the Levenshtein distance in bytes.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1) // distances from a[:i] to every b[:j]
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(b)]
+}
