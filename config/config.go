@@ -1,0 +1,277 @@
+package config
+
+import "time"
+
+// Config is what one agent runs with. It is complete: nothing in it has to be
+// looked up or defaulted again. Treat it as read-only and shared.
+type Config struct {
+	// Who this agent is.
+	Datacenter        string // lower case
+	PrimaryDatacenter string // where ACLs will live; the agent's own unless set
+	NodeName          string
+	NodeID            string // "" means: the agent makes one and keeps it in DataDir
+	DisableHostNodeID bool   // true: a made node ID is random, not derived from the host
+	NodeMeta          map[string]string
+	Domain            string // without dots at its ends, "consul" unless set
+	AltDomain         string
+
+	// What it does.
+	Server          bool
+	DevMode         bool
+	Bootstrap       bool // elects itself at once; never together with BootstrapExpect
+	BootstrapExpect int  // servers that must have met before the first election; 0 means none
+	ReadReplica     bool
+	DataDir         string // "" only in dev mode: everything stays in memory
+	UI              bool
+	EnableDebug     bool
+	PidFile         string
+
+	// Where it is. IPs are in text form; the lists hold "ip:port" or
+	// "unix:///path" and are empty where the interface is off.
+	BindAddr         string
+	AdvertiseAddrLAN string
+	AdvertiseAddrWAN string
+	SerfBindAddrLAN  string
+	SerfBindAddrWAN  string
+	ClientAddrs      []string
+	HTTPAddrs        []string
+	HTTPSAddrs       []string
+	DNSAddrs         []string // what is configured; nothing listens there yet
+	Ports            Ports
+	UnixSockets      UnixSockets
+	TranslateWANAddr bool
+
+	// Gossip.
+	EncryptKey            []byte // 16, 24 or 32 bytes; nil means gossip in the clear
+	EncryptVerifyIncoming bool
+	EncryptVerifyOutgoing bool
+	DisableKeyringFile    bool
+	GossipLAN             Gossip
+	GossipWAN             Gossip
+	ReconnectTimeoutLAN   time.Duration // how long a failed member is tried again; 0 means 72h
+	ReconnectTimeoutWAN   time.Duration
+	DisableCoordinates    bool
+
+	// Joining and leaving.
+	StartJoinLAN          []string // tried once, and it is fatal when none answers
+	StartJoinWAN          []string
+	RetryJoinLAN          RetryJoin
+	RetryJoinWAN          RetryJoin
+	RejoinAfterLeave      bool
+	LeaveOnTerm           bool // SIGTERM leaves the cluster first; true for clients unless set
+	SkipLeaveOnInt        bool // SIGINT stops without leaving; true for servers unless set
+	LeaveDrainTime        time.Duration
+	AdvertiseReconnectTTL time.Duration
+
+	// Consensus.
+	Raft      Raft
+	Autopilot Autopilot
+
+	// Calls and limits.
+	Limits           Limits
+	RPCHoldTimeout   time.Duration // how long a call waits out an election
+	DefaultQueryTime time.Duration // of a blocking query without ?wait
+	MaxQueryTime     time.Duration
+	TombstoneTTL     time.Duration // how long a deleted key keeps its index
+	SessionTTLMin    time.Duration // 0 means 10s
+	HTTP             HTTP
+	TLS              TLS
+
+	// Logs and metrics.
+	Log       Log
+	Telemetry Telemetry
+
+	// Checks and DNS, for when they come.
+	EnableScriptChecks      bool // from files and from the HTTP API
+	EnableLocalScriptChecks bool // from files only
+	Recursors               []string
+	DisableRemoteExec       bool
+	Definitions             []Definition // services and checks found in the files
+
+	// Versions of the protocols spoken.
+	Protocol     int
+	RaftProtocol int
+}
+
+// Ports are the configured port numbers; -1 means off.
+type Ports struct {
+	Server  int // RPC between agents and servers
+	SerfLAN int
+	SerfWAN int
+	HTTP    int
+	HTTPS   int
+	DNS     int // kept for later: nothing listens there yet
+	GRPC    int
+	GRPCTLS int
+}
+
+// UnixSockets is what a socket file of the HTTP API belongs to; "" leaves it
+// as the operating system made it.
+type UnixSockets struct {
+	User  string // a numeric user ID
+	Group string // a numeric group ID
+	Mode  string // octal, such as "0700"
+}
+
+// Gossip is the timing of one pool.
+type Gossip struct {
+	GossipInterval time.Duration
+	GossipNodes    int
+	ProbeInterval  time.Duration
+	ProbeTimeout   time.Duration
+	RetransmitMult int
+	SuspicionMult  int
+}
+
+// RetryJoin says whom to join and how long to keep trying.
+type RetryJoin struct {
+	Addrs       []string
+	Interval    time.Duration // the longest pause between two tries
+	MaxAttempts int           // 0 means for ever
+}
+
+// Raft is the timing of the log.
+type Raft struct {
+	Multiplier         int // what the timeouts below were scaled with
+	HeartbeatTimeout   time.Duration
+	ElectionTimeout    time.Duration
+	LeaderLeaseTimeout time.Duration
+	SnapshotThreshold  int           // entries between two snapshots
+	SnapshotInterval   time.Duration // how often the threshold is looked at
+	TrailingLogs       int           // entries kept behind a snapshot
+}
+
+// Autopilot is the upkeep of the set of servers.
+type Autopilot struct {
+	CleanupDeadServers      bool
+	LastContactThreshold    time.Duration
+	MaxTrailingLogs         int
+	MinQuorum               int
+	ServerStabilizationTime time.Duration
+}
+
+// Limits keep one client from starving the others. 0 means no limit, except
+// where a size is meant.
+type Limits struct {
+	HTTPMaxConnsPerClient int
+	HTTPSHandshakeTimeout time.Duration
+	RPCMaxConnsPerClient  int
+	RPCHandshakeTimeout   time.Duration
+	RPCClientTimeout      time.Duration
+	KVMaxValueSize        int // bytes
+	TxnMaxReqLen          int // bytes of a transaction's JSON
+}
+
+// HTTP is what the HTTP API adds to or takes from its answers.
+type HTTP struct {
+	ResponseHeaders map[string]string
+	BlockEndpoints  []string // path prefixes answered with 403
+	AllowWriteFrom  []string // CIDRs; empty means from everywhere
+	MaxHeaderBytes  int      // 0 means the library's 1 MiB
+}
+
+// TLS holds the certificates of each interface, after the defaults of the tls
+// stanza and the older top-level keys were laid under them.
+type TLS struct {
+	InternalRPC TLSInterface
+	HTTPS       TLSInterface
+	GRPC        TLSInterface
+	ServerName  string // replaces the node name in the certificate's check; "" means none
+}
+
+// TLSInterface is the certificates of one interface.
+type TLSInterface struct {
+	CAFile               string
+	CAPath               string
+	CertFile             string
+	KeyFile              string
+	MinVersion           string // TLSv1_2 or TLSv1_3
+	CipherSuites         []string
+	VerifyIncoming       bool
+	VerifyOutgoing       bool
+	VerifyServerHostname bool
+}
+
+// Log says how much is logged, and where to besides standard output.
+type Log struct {
+	Level          string // TRACE, DEBUG, INFO, WARN or ERROR
+	JSON           bool
+	File           string // a file, or a folder when it ends in a slash; "" means none
+	RotateBytes    int    // 0 means no limit
+	RotateDuration time.Duration
+	RotateMaxFiles int // 0 keeps all, -1 none
+	Syslog         bool
+	SyslogFacility string
+}
+
+// Telemetry is what the metrics are called.
+type Telemetry struct {
+	MetricsPrefix       string
+	DisableHostname     bool
+	PrometheusRetention time.Duration
+	FilterDefault       bool
+	PrefixFilter        []string
+}
+
+// Definition is a service or check definition as it stood in a file.
+type Definition struct {
+	Kind   string         // "service" or "check"
+	Source string         // the file
+	Body   map[string]any // as decoded, names as written
+}
+
+// raftUnit is scaled by performance.raft_multiplier.
+const raftUnit = 350 * time.Millisecond
+
+// devRaftUnit is the timing of a server that is alone: its election is over
+// before anyone asks.
+const devRaftUnit = 25 * time.Millisecond
+
+// defaults are the settings of an agent that was told nothing.
+func defaults() Config {
+	return Config{
+		Datacenter:            "dc1",
+		DisableHostNodeID:     true,
+		NodeMeta:              map[string]string{},
+		Domain:                "consul",
+		EncryptVerifyIncoming: true,
+		EncryptVerifyOutgoing: true,
+		Ports:                 Ports{Server: 8300, SerfLAN: 8301, SerfWAN: 8302, HTTP: 8500, HTTPS: -1, DNS: 8600, GRPC: -1, GRPCTLS: -1},
+		GossipLAN:             Gossip{200 * time.Millisecond, 3, time.Second, 500 * time.Millisecond, 4, 4},
+		GossipWAN:             Gossip{500 * time.Millisecond, 3, 5 * time.Second, 3 * time.Second, 4, 6},
+		RetryJoinLAN:          RetryJoin{Interval: 30 * time.Second},
+		RetryJoinWAN:          RetryJoin{Interval: 30 * time.Second},
+		LeaveDrainTime:        5 * time.Second,
+		Raft:                  Raft{Multiplier: 1, SnapshotThreshold: 16384, SnapshotInterval: 30 * time.Second, TrailingLogs: 10240},
+		Autopilot:             Autopilot{CleanupDeadServers: true, LastContactThreshold: 200 * time.Millisecond, MaxTrailingLogs: 250, ServerStabilizationTime: 10 * time.Second},
+		Limits: Limits{
+			HTTPMaxConnsPerClient: 200, HTTPSHandshakeTimeout: 5 * time.Second,
+			RPCMaxConnsPerClient: 100, RPCHandshakeTimeout: 5 * time.Second, RPCClientTimeout: time.Minute,
+			KVMaxValueSize: 512 << 10, TxnMaxReqLen: 512 << 10,
+		},
+		RPCHoldTimeout:    7 * time.Second,
+		DefaultQueryTime:  5 * time.Minute,
+		MaxQueryTime:      10 * time.Minute,
+		TombstoneTTL:      15 * time.Minute,
+		HTTP:              HTTP{ResponseHeaders: map[string]string{}},
+		Log:               Log{Level: "INFO", RotateDuration: 24 * time.Hour, SyslogFacility: "LOCAL0"},
+		Telemetry:         Telemetry{MetricsPrefix: "consul", FilterDefault: true},
+		DisableRemoteExec: true,
+		Protocol:          2,
+		RaftProtocol:      3,
+	}
+}
+
+// devDefaults are those of -dev: a server alone on loopback, quick and talkative.
+func devDefaults() Config {
+	c := defaults()
+	c.DevMode = true
+	c.Server = true
+	c.UI = true
+	c.EnableDebug = true
+	c.DisableKeyringFile = true
+	c.Log.Level = "DEBUG"
+	quick := Gossip{100 * time.Millisecond, 3, 100 * time.Millisecond, 100 * time.Millisecond, 4, 3}
+	c.GossipLAN, c.GossipWAN = quick, quick
+	return c
+}
