@@ -1,0 +1,87 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/hanse-project/hanse/rpc"
+	"github.com/hanse-project/hanse/store"
+)
+
+// answerer runs handlers against this server's own state.
+type answerer struct {
+	store    *store.Store
+	resolver rpc.Resolver
+	position Position
+}
+
+// everLed tells whether this server has ever heard from a leader: before that even a
+// stale read has nothing to stand on.
+func (a *answerer) everLed() bool {
+	return a.position.LeaderAddress() != "" || a.store.AppliedIndex() > 0
+}
+
+// now answers at once, or after the wait of a blocking query that may be stale.
+func (a *answerer) now(ctx context.Context, h *rpc.Handler, req rpc.Request) (any, error) {
+	return a.blocking(ctx, h, req, func(context.Context) error { return nil })
+}
+
+// blocking answers as soon as the index of the answer is above the one the query
+// brought. Before it looks again after a change, fresh must prove the state recent.
+func (a *answerer) blocking(ctx context.Context, h *rpc.Handler, req rpc.Request, fresh func(context.Context) error) (any, error) {
+	env := req.Envelope()
+	authz, err := a.resolver.Resolve(ctx, *env.Token)
+	if err != nil {
+		return nil, err
+	}
+	call := &rpc.Call{Authz: authz}
+	q := env.Query
+	if q == nil || !h.Blocking || q.MinQueryIndex == 0 {
+		return a.once(ctx, h, call, req)
+	}
+	wait := q.Wait()
+	wait += rand.N(wait/rpc.JitterFraction + 1)
+	waiting, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	for wasAbsent := false; ; {
+		call.Watch = make(rpc.WatchSet)
+		reply, err := a.once(ctx, h, call, req)
+		if err != nil {
+			return nil, err
+		}
+		meta := reply.(rpc.Reply).QueryMeta()
+		if meta.Index > q.MinQueryIndex && !(wasAbsent && meta.Absent()) {
+			return reply, nil
+		}
+		wasAbsent = meta.Absent()
+		if call.Watch.WatchCtx(waiting) != nil {
+			if ctx.Err() != nil {
+				return nil, fmt.Errorf("wait for index %d: %w", q.MinQueryIndex, context.Cause(ctx))
+			}
+			return reply, nil // the wait is over: what there is, is the answer
+		}
+		if err := fresh(ctx); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// once runs the handler and completes the meta of its reply.
+func (a *answerer) once(ctx context.Context, h *rpc.Handler, call *rpc.Call, req rpc.Request) (any, error) {
+	reply, err := h.Serve(ctx, call, req)
+	if err != nil {
+		return nil, err
+	}
+	if r, ok := reply.(rpc.Reply); ok {
+		meta := r.QueryMeta()
+		meta.Index = max(meta.Index, 1)
+		meta.KnownLeader = a.position.LeaderAddress() != ""
+		meta.LastContact = a.position.LastContact()
+		meta.ResultsFilteredByACLs = call.Filtered()
+		if id, known := a.store.Read(nil).Identity(); known {
+			meta.HanseDatacenterID, meta.HanseIncarnation = id.ID, id.Incarnation
+		}
+	}
+	return reply, nil
+}

@@ -1,0 +1,173 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/hanse-project/hanse/rpc"
+)
+
+// Router carries a call that this server does not answer itself.
+type Router interface {
+	// ToDatacenter sends the call to a server of another datacenter.
+	ToDatacenter(ctx context.Context, dc string, m *rpc.Info, req rpc.Request, newReply func() any) (any, error)
+	// ToServer sends the call to one server of this datacenter, by its address.
+	ToServer(ctx context.Context, addr string, m *rpc.Info, req rpc.Request, newReply func() any) (any, error)
+}
+
+// Position is what the table asks of the log to know where this server stands.
+type Position interface {
+	// IsLeader tells whether this server leads.
+	IsLeader() bool
+	// LeaderAddress is the leader's address, "" if none is known.
+	LeaderAddress() string
+	// LastContact is how long ago the leader was heard; 0 on the leader.
+	LastContact() time.Duration
+	// ReadIndex returns once the store holds every write acknowledged before the call.
+	ReadIndex(ctx context.Context) error
+}
+
+// Table is every method that this server knows. It is the [rpc.Caller] of the faces
+// in this process and answers the calls that arrive over the network.
+type Table struct {
+	datacenter string
+	hold       time.Duration
+	methods    map[string]*method
+	position   Position
+	router     Router
+	answer     *answerer
+}
+
+// method is one entry of the table.
+type method struct {
+	rpc.Handler
+	metrics methodMetrics
+}
+
+// newTable puts the methods into t, whose other fields are set.
+func newTable(t Table, m *metrics, handlers []rpc.Handler) (*Table, error) {
+	t.methods = make(map[string]*method, len(handlers))
+	for _, h := range handlers {
+		if t.methods[h.Name] != nil {
+			return nil, fmt.Errorf("method %s is declared twice", h.Name)
+		}
+		t.methods[h.Name] = &method{h, m.of(h.Name)}
+	}
+	return &t, nil
+}
+
+// Serve answers a call that arrived over the network. decode fills in the request.
+func (t *Table) Serve(ctx context.Context, method string, decode func(rpc.Request) error) (any, error) {
+	h := t.methods[method]
+	if h == nil {
+		return nil, t.unknown(method)
+	}
+	req := h.NewRequest()
+	if err := decode(req); err != nil {
+		return nil, err
+	}
+	return t.Call(ctx, h.Info, req, h.NewReply)
+}
+
+func (t *Table) unknown(method string) error {
+	service, _, dotted := strings.Cut(method, ".")
+	if !dotted {
+		return rpc.Invalid("rpc: service/method request ill-formed: " + method)
+	}
+	for name := range t.methods {
+		if strings.HasPrefix(name, service+".") {
+			return &rpc.Error{Reason: rpc.ReasonUnknownMethod, Text: rpc.ErrUnknownMethod.Text + " " + method, Cause: rpc.ErrUnknownMethod}
+		}
+	}
+	return &rpc.Error{Reason: rpc.ReasonUnknownMethod, Text: rpc.ErrUnknownService.Text + " " + method, Cause: rpc.ErrUnknownService}
+}
+
+// Call implements [rpc.Caller].
+func (t *Table) Call(ctx context.Context, m *rpc.Info, req rpc.Request, newReply func() any) (any, error) {
+	h := t.methods[m.Name]
+	if h == nil {
+		return nil, t.unknown(m.Name)
+	}
+	start := time.Now()
+	reply, err := t.route(ctx, h, req, newReply)
+	h.metrics.observe(time.Since(start), err)
+	return reply, err
+}
+
+func (t *Table) route(ctx context.Context, h *method, req rpc.Request, newReply func() any) (any, error) {
+	env := req.Envelope()
+	if dc := *env.Datacenter; h.Route != rpc.Local && dc != "" && dc != t.datacenter {
+		countCrossDC()
+		return t.router.ToDatacenter(ctx, dc, h.Info, req, newReply)
+	}
+	switch {
+	case h.Route != rpc.Forward:
+		return t.answer.now(ctx, &h.Handler, req)
+	case env.Query == nil:
+		return t.write(ctx, &h.Handler, req, newReply)
+	case env.Query.AllowStale:
+		if !t.answer.everLed() {
+			return nil, rpc.ErrNoLeader
+		}
+		return t.answer.now(ctx, &h.Handler, req)
+	}
+	return t.read(ctx, &h.Handler, req)
+}
+
+// write has the leader answer. An election in the meantime is waited out: until a
+// leader has taken the call nothing has happened.
+func (t *Table) write(ctx context.Context, h *rpc.Handler, req rpc.Request, newReply func() any) (reply any, err error) {
+	err = t.holding(ctx, func(ctx context.Context) error {
+		if t.position.IsLeader() {
+			reply, err = t.answer.now(ctx, h, req)
+			return err
+		}
+		leader := t.position.LeaderAddress()
+		if leader == "" {
+			return rpc.ErrNoLeader
+		}
+		reply, err = t.router.ToServer(ctx, leader, h.Info, req, newReply)
+		return err
+	})
+	return reply, err
+}
+
+// read answers here once this server's state is proven to be recent enough.
+func (t *Table) read(ctx context.Context, h *rpc.Handler, req rpc.Request) (any, error) {
+	fresh := func(ctx context.Context) error {
+		return t.holding(ctx, t.position.ReadIndex)
+	}
+	if err := fresh(ctx); err != nil {
+		return nil, err
+	}
+	return t.answer.blocking(ctx, h, req, fresh)
+}
+
+// retryEvery is how often a call that waits for a leader looks again.
+const retryEvery = 20 * time.Millisecond
+
+// holding repeats do while there is no leader to ask, for the hold time at most.
+func (t *Table) holding(ctx context.Context, do func(context.Context) error) error {
+	err := do(ctx)
+	if !errors.Is(err, rpc.ErrNoLeader) {
+		return err
+	}
+	end := time.NewTimer(t.hold)
+	defer end.Stop()
+	tick := time.NewTicker(retryEvery)
+	defer tick.Stop()
+	for errors.Is(err, rpc.ErrNoLeader) {
+		select {
+		case <-tick.C:
+			err = do(ctx)
+		case <-end.C:
+			return err
+		case <-ctx.Done():
+			return err
+		}
+	}
+	return err
+}
