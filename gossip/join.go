@@ -59,7 +59,7 @@ func (p *Pool) explainJoin(err error) error {
 	text := flatten(err)
 	fix := ""
 	switch {
-	case strings.Contains(text, "No installed keys could decrypt"):
+	case strings.Contains(text, "o installed keys could decrypt"):
 		fix = "the gossip keys differ: give both the same encrypt key (a keyring in data_dir goes before the configured key)"
 	case strings.Contains(text, "encryption is configured but remote state is not encrypted"):
 		fix = "this agent has an encrypt key and the other has none: give both the same encrypt key"

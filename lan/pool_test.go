@@ -1,6 +1,7 @@
 package lan
 
 import (
+	"encoding/base64"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -425,7 +426,7 @@ func TestKeysRotateAndAreKept(t *testing.T) {
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Fatalf("keyring file: %v, %v", info, err)
 	}
-	next := "bmV3IGtleSB3aXRoIDE2ISE=" // 16 bytes
+	next := base64.StdEncoding.EncodeToString(key('n'))
 	for _, step := range []func(string) (*serf.KeyResponse, error){a.Keys().InstallKey, a.Keys().UseKey} {
 		if r, err := step(next); err != nil {
 			t.Fatalf("%v: %+v", err, r)
