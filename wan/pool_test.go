@@ -1,0 +1,208 @@
+package wan
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/serf/serf"
+
+	"github.com/hanse-project/hanse/gossip"
+	"github.com/hanse-project/hanse/gossip/gossiptest"
+	"github.com/hanse-project/hanse/lan"
+)
+
+// member is a running pool under test.
+type member struct {
+	*Pool
+	*gossiptest.Watch
+}
+
+func (m member) addr() string {
+	l := m.Local()
+	return fmt.Sprintf("%s:%d", l.Addr, l.Port)
+}
+
+func logger(t testing.TB) hclog.Logger {
+	return hclog.New(&hclog.LoggerOptions{Output: t.Output(), Level: hclog.Debug, DisableTime: true})
+}
+
+func config(t testing.TB, network *gossiptest.Network, node, dc, addr string) Config {
+	return Config{
+		NodeName: node, NodeID: "id-of-" + node, Datacenter: dc,
+		Server:  gossip.ServerTags{Port: 8300},
+		Options: gossip.Options{Transport: network.Listen(addr), Log: logger(t)},
+	}
+}
+
+func start(t testing.TB, network *gossiptest.Network, node, dc, addr string) member {
+	t.Helper()
+	p, err := New(config(t, network, node, dc, addr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return member{p, gossiptest.NewWatch(t, p.Pool, gossip.Handler{})}
+}
+
+func mustJoin(t testing.TB, m member, addrs ...string) {
+	t.Helper()
+	if n, err := m.Join(addrs); err != nil || n != len(addrs) {
+		t.Fatalf("join %v: %d, %v", addrs, n, err)
+	}
+}
+
+func TestServersOfTwoDatacentersMeet(t *testing.T) {
+	gossiptest.Bubble(t, func(t *testing.T, network *gossiptest.Network) {
+		// Names with dots, and the same node ID twice: neither is in the way.
+		a := start(t, network, "192.168.33.11", "shanghai", "127.0.0.1:8302")
+		b := start(t, network, "192.168.33.11", "bei.jing", "127.0.0.2:8302")
+		mustJoin(t, b, a.addr())
+		a.UntilStatus(t, "192.168.33.11.bei.jing", serf.StatusAlive)
+		for _, s := range a.Servers() {
+			if s.Name != "192.168.33.11" || s.Addr() != s.IP.String()+":8300" || s.Feature == 0 {
+				t.Errorf("server is %+v", s)
+			}
+		}
+
+		network.Cut(b.addr())
+		a.UntilStatus(t, "192.168.33.11.bei.jing", serf.StatusFailed)
+		if dcs := a.Datacenters(); !slices.Equal(dcs, []string{"shanghai", "bei.jing"}) {
+			t.Errorf("a failed datacenter is still one: %v", dcs)
+		}
+		network.Heal(b.addr())
+		a.UntilStatus(t, "192.168.33.11.bei.jing", serf.StatusAlive)
+
+		if err := b.Leave(); err != nil {
+			t.Fatal(err)
+		}
+		a.UntilStatus(t, "192.168.33.11.bei.jing", serf.StatusLeft)
+		if dcs := a.Datacenters(); !slices.Equal(dcs, []string{"shanghai"}) {
+			t.Errorf("after a leave: %v", dcs)
+		}
+	})
+}
+
+func TestOnlyServersAreLetIn(t *testing.T) {
+	gossiptest.Bubble(t, func(t *testing.T, network *gossiptest.Network) {
+		a := start(t, network, "a", "shanghai", "127.0.0.1:8302")
+		client, err := lan.New(lan.Config{NodeName: "client", Datacenter: "shanghai",
+			Options: gossip.Options{Transport: network.Listen("127.0.0.2:8301"), Log: logger(t)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		gossiptest.NewWatch(t, client.Pool, gossip.Handler{})
+
+		_, err = a.Join([]string{"127.0.0.2:8301"})
+		if err == nil || !strings.Contains(err.Error(), "Member 'client' is not a server") ||
+			!strings.Contains(err.Error(), "ports.serf_wan") {
+			t.Errorf("joining a client's LAN port: %v", err)
+		}
+		// The client knows no such rule. It is not let in, and it is told.
+		_, err = client.Join([]string{a.addr()})
+		if err == nil || !strings.Contains(err.Error(), "does not list this agent as 'client'") {
+			t.Errorf("a client that joins a WAN port: %v", err)
+		}
+		time.Sleep(5 * time.Minute)
+		if n := len(a.Members()); n != 1 {
+			t.Errorf("the WAN pool has %d members, want 1", n)
+		}
+	})
+}
+
+func TestNamesAreUnique(t *testing.T) {
+	gossiptest.Bubble(t, func(t *testing.T, network *gossiptest.Network) {
+		a := start(t, network, "a", "shanghai", "127.0.0.1:8302")
+		b := start(t, network, "b", "beijing", "127.0.0.2:8302")
+		mustJoin(t, b, a.addr())
+		second := start(t, network, "b", "beijing", "127.0.0.3:8302")
+		if _, err := second.Join([]string{a.addr()}); err == nil || !strings.Contains(err.Error(), "'b.beijing'") {
+			t.Errorf("a second b.beijing: %v", err)
+		}
+	})
+}
+
+func TestDatacentersSortByDistance(t *testing.T) {
+	gossiptest.Bubble(t, func(t *testing.T, network *gossiptest.Network) {
+		// Host 127.0.D.x is in datacenter D; the way from 1 to D takes 20*D ms.
+		network.Delay(func(from, to netip.AddrPort) time.Duration {
+			f, d := from.Addr().As4()[2], to.Addr().As4()[2]
+			if f == d {
+				return time.Millisecond
+			}
+			return time.Duration(f+d) * 20 * time.Millisecond
+		})
+		home := start(t, network, "home", "z-home", "127.0.1.1:8302")
+		far := start(t, network, "far", "a-far", "127.0.4.1:8302")
+		near := start(t, network, "near", "m-near", "127.0.2.1:8302")
+		near2 := start(t, network, "near2", "m-near", "127.0.2.2:8302")
+		mustJoin(t, home, far.addr(), near.addr(), near2.addr())
+		if dcs := home.Datacenters(); !slices.Equal(dcs, []string{"z-home", "a-far", "m-near"}) {
+			t.Errorf("before any probe: %v, want ours and then by name", dcs)
+		}
+		time.Sleep(20 * time.Minute) // for the coordinates to settle
+		if dcs := home.Datacenters(); !slices.Equal(dcs, []string{"z-home", "m-near", "a-far"}) {
+			t.Errorf("datacenters are %v", dcs)
+		}
+		nearby, ok1 := home.DistanceTo("m-near")
+		distant, ok2 := home.DistanceTo("a-far")
+		own, ok3 := home.DistanceTo("z-home")
+		if !ok1 || !ok2 || !ok3 || own != 0 || nearby <= 0 || distant <= nearby {
+			t.Errorf("distances: near %v %v, far %v %v, own %v %v", nearby, ok1, distant, ok2, own, ok3)
+		}
+		if _, ok := home.DistanceTo("nowhere"); ok {
+			t.Error("the distance to an unknown datacenter is known")
+		}
+	})
+}
+
+// site is one server in both pools, with its flooder.
+type site struct {
+	lan, wan member
+}
+
+func startSite(t *testing.T, network *gossiptest.Network, node, dc, ip string) site {
+	t.Helper()
+	w := start(t, network, node, dc, ip+":8302")
+	l, err := lan.New(lan.Config{NodeName: node, NodeID: "id-of-" + node, Datacenter: dc,
+		Server:  &gossip.ServerTags{Port: 8300, WANJoinPort: 8302},
+		Options: gossip.Options{Transport: network.Listen(ip + ":8301"), Log: logger(t)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := NewFlooder(w.Pool, l.Servers, logger(t))
+	watch := gossiptest.NewWatch(t, l.Pool, gossip.Handler{Member: func(serf.EventType, serf.Member) { f.Poke() }})
+	done := make(chan struct{})
+	go func() { defer close(done); f.Run(t.Context()) }()
+	t.Cleanup(func() { <-done })
+	return site{lan: member{&Pool{Pool: l.Pool}, watch}, wan: w}
+}
+
+func TestLANServersAreFloodedIntoTheWAN(t *testing.T) {
+	gossiptest.Bubble(t, func(t *testing.T, network *gossiptest.Network) {
+		s1 := startSite(t, network, "s1", "shanghai", "127.0.0.1")
+		s2 := startSite(t, network, "s2", "shanghai", "127.0.0.2")
+		b1 := startSite(t, network, "b1", "beijing", "127.0.1.1")
+		b2 := startSite(t, network, "b2", "beijing", "127.0.1.2")
+		mustJoin(t, s2.lan, s1.lan.addr())
+		mustJoin(t, b2.lan, b1.lan.addr())
+		mustJoin(t, s1.wan, b2.wan.addr())
+		for _, s := range []site{s1, s2, b1, b2} {
+			for _, name := range []string{"s1.shanghai", "s2.shanghai", "b1.beijing", "b2.beijing"} {
+				s.wan.UntilStatus(t, name, serf.StatusAlive)
+			}
+		}
+
+		// One that was away in the WAN is looked for again every minute, whether or
+		// not anything happens in the LAN.
+		if err := s2.wan.Shutdown(); err != nil {
+			t.Fatal(err)
+		}
+		s1.wan.UntilStatus(t, "s2.shanghai", serf.StatusFailed)
+		back := start(t, network, "s2", "shanghai", "127.0.0.2:8302")
+		back.UntilStatus(t, "b1.beijing", serf.StatusAlive)
+	})
+}
