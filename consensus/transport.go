@@ -1,0 +1,92 @@
+package consensus
+
+import (
+	"net"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// Of one transport: idle connections kept to each server, and the time one
+// operation may take (a snapshot takes longer in proportion to its size).
+const (
+	idleConns = 3
+	ioTimeout = 10 * time.Second
+)
+
+func (n *Node) openTransport(cfg Config) raft.Transport {
+	if cfg.Transport != nil {
+		if c, ok := cfg.Transport.(raft.WithClose); ok {
+			n.stops = append(n.stops, c.Close)
+		}
+		return cfg.Transport
+	}
+	streams := &ownedStreams{StreamLayer: cfg.Streams}
+	trans := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Stream:                  streams,
+		ServerAddressProvider:   cfg.Addresses,
+		MaxPool:                 idleConns,
+		Timeout:                 ioTimeout,
+		MsgpackUseNewTimeFormat: true,
+		Logger:                  n.log.Named("raft-net"),
+	})
+	n.stops = append(n.stops, func() error {
+		err := trans.Close()
+		trans.CloseStreams()
+		streams.closeAll()
+		return err
+	})
+	return trans
+}
+
+// ownedStreams remembers the connections it accepted, so that the readers which raft
+// started on them end with the node and not with the other side.
+type ownedStreams struct {
+	raft.StreamLayer
+
+	mu     sync.Mutex
+	closed bool
+	open   map[net.Conn]bool
+}
+
+func (s *ownedStreams) Accept() (net.Conn, error) {
+	c, err := s.StreamLayer.Accept()
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		c.Close()
+		return nil, net.ErrClosed
+	}
+	if s.open == nil {
+		s.open = make(map[net.Conn]bool)
+	}
+	own := &ownedConn{Conn: c, from: s}
+	s.open[own] = true
+	return own, nil
+}
+
+func (s *ownedStreams) closeAll() {
+	s.mu.Lock()
+	open := s.open
+	s.closed, s.open = true, nil
+	s.mu.Unlock()
+	for c := range open {
+		c.Close()
+	}
+}
+
+type ownedConn struct {
+	net.Conn
+	from *ownedStreams
+}
+
+func (c *ownedConn) Close() error {
+	c.from.mu.Lock()
+	delete(c.from.open, c)
+	c.from.mu.Unlock()
+	return c.Conn.Close()
+}
