@@ -3,7 +3,6 @@ package operator
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -13,11 +12,10 @@ import (
 // Log is what the endpoint asks of this server's part in the log.
 type Log interface {
 	Leader() raft.Server
-	Configuration() (servers []raft.Server, index uint64, err error)
+	Configuration() (servers []raft.Server, index uint64)
 	RemovePeer(ctx context.Context, id raft.ServerID) error
-	LastContact() time.Duration
 	LastIndex() uint64
-	Term() uint64
+	RaftStats() (RaftStats, error)
 }
 
 // Pools is what the endpoint asks of gossip.
@@ -62,10 +60,7 @@ func (e *Endpoint) leader(context.Context, *rpc.Call, *DCRequest) (*string, erro
 }
 
 func (e *Endpoint) peers(context.Context, *rpc.Call, *DCRequest) (*[]string, error) {
-	servers, _, err := e.log.Configuration()
-	if err != nil {
-		return nil, fmt.Errorf("read the raft configuration: %w", err)
-	}
+	servers, _ := e.log.Configuration()
 	peers := make([]string, len(servers))
 	for i, s := range servers {
 		peers[i] = string(s.Address)
@@ -74,17 +69,15 @@ func (e *Endpoint) peers(context.Context, *rpc.Call, *DCRequest) (*[]string, err
 }
 
 func (e *Endpoint) stats(context.Context, *rpc.Call, *rpc.Empty) (*RaftStats, error) {
-	return &RaftStats{LastContact: e.log.LastContact().String(), LastTerm: e.log.Term(), LastIndex: e.log.LastIndex()}, nil
+	stats, err := e.log.RaftStats()
+	return &stats, err
 }
 
 func (e *Endpoint) configuration(_ context.Context, call *rpc.Call, _ *DCRequest) (*RaftConfiguration, error) {
 	if err := call.Allow(rpc.ResourceOperator, rpc.AccessRead, ""); err != nil {
 		return nil, err
 	}
-	servers, index, err := e.log.Configuration()
-	if err != nil {
-		return nil, fmt.Errorf("read the raft configuration: %w", err)
-	}
+	servers, index := e.log.Configuration()
 	leader := e.log.Leader()
 	rep := &RaftConfiguration{Index: index, Servers: make([]*RaftServer, len(servers))}
 	for i, s := range servers {
@@ -110,10 +103,7 @@ func (e *Endpoint) removePeer(ctx context.Context, call *rpc.Call, req *RemovePe
 	if (req.ID == "") == (req.Address == "") {
 		return nil, rpc.Invalid("Must specify either ?id with the server's ID or ?address with IP:port of peer to remove")
 	}
-	servers, _, err := e.log.Configuration()
-	if err != nil {
-		return nil, fmt.Errorf("read the raft configuration: %w", err)
-	}
+	servers, _ := e.log.Configuration()
 	for _, s := range servers {
 		if string(s.ID) == req.ID || string(s.Address) == req.Address {
 			if err := e.log.RemovePeer(ctx, s.ID); err != nil {
