@@ -1,0 +1,297 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	gometrics "github.com/hashicorp/go-metrics"
+	"github.com/hashicorp/raft"
+	"github.com/hashicorp/serf/serf"
+
+	"github.com/hanse-project/hanse/catalog"
+	"github.com/hanse-project/hanse/consensus"
+	"github.com/hanse-project/hanse/gossip"
+	"github.com/hanse-project/hanse/lan"
+	"github.com/hanse-project/hanse/rpc"
+)
+
+const (
+	// reconcileInterval is how often everything is compared, beside every change.
+	reconcileInterval = time.Minute
+
+	serfCheckID   = "serfHealth"
+	serfCheckName = "Serf Health Status"
+	serfAlive     = "Agent alive and reachable"
+	serfDead      = "Agent not live or unreachable"
+
+	// serverService is the service that every server is an instance of.
+	serverService = "consul"
+)
+
+// reconciler keeps the catalog and the quorum in step with the LAN pool: a member
+// that is alive stands in the catalog with a passing check, one that failed with a
+// critical one, one that left does not. Servers come into the log and go likewise.
+type reconciler struct {
+	caller rpc.Caller
+	lan    *lan.Pool
+	node   *consensus.Node
+	pilot  *consensus.Autopilot
+	self   string // name of this server's node
+	log    hclog.Logger
+
+	poke    chan struct{}
+	mu      sync.Mutex
+	pending map[string]bool // names of members that changed
+}
+
+// Changed notes that something happened to a member. It never blocks.
+func (r *reconciler) Changed(member string) {
+	r.mu.Lock()
+	r.pending[member] = true
+	r.mu.Unlock()
+	select {
+	case r.poke <- struct{}{}:
+	default:
+	}
+}
+
+func (r *reconciler) takePending() map[string]bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	taken := r.pending
+	r.pending = map[string]bool{}
+	return taken
+}
+
+// Run is the duty: everything at first and every minute, and what changes at once.
+func (r *reconciler) Run(ctx context.Context) {
+	ticker := time.NewTicker(reconcileInterval)
+	defer ticker.Stop()
+	r.all(ctx)
+	for {
+		select {
+		case <-ticker.C:
+			r.all(ctx)
+		case <-r.poke:
+			r.some(ctx, r.takePending())
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// all compares every member with the catalog, and what the catalog has beyond them.
+func (r *reconciler) all(ctx context.Context) {
+	defer gometrics.MeasureSince([]string{"leader", "reconcile"}, time.Now())
+	members := r.members()
+	for _, m := range members {
+		r.member(ctx, m)
+	}
+	dump, err := catalog.ChecksInState.Call(ctx, r.caller, &catalog.ChecksInStateRequest{State: catalog.AnyState, Read: stale()})
+	if err != nil {
+		r.log.Error("failed to look for members that are gone", "error", err)
+		return
+	}
+	for _, check := range dump.HealthChecks {
+		if _, known := members[check.Node]; !known && check.CheckID == serfCheckID {
+			r.report(check.Node, r.gone(ctx, check.Node, "", "reaped"))
+		}
+	}
+}
+
+// some compares the named members with the catalog. What fails is tried again with
+// everything else.
+func (r *reconciler) some(ctx context.Context, names map[string]bool) {
+	members := r.members()
+	for name := range names {
+		if m, known := members[name]; known {
+			r.member(ctx, m)
+		} else {
+			r.report(name, r.gone(ctx, name, "", "reaped"))
+		}
+	}
+}
+
+func (r *reconciler) members() map[string]serf.Member {
+	members := map[string]serf.Member{}
+	for _, m := range r.lan.Members() {
+		members[m.Name] = m
+	}
+	return members
+}
+
+func (r *reconciler) member(ctx context.Context, m serf.Member) {
+	defer gometrics.MeasureSince([]string{"leader", "reconcileMember"}, time.Now())
+	var err error
+	switch m.Status {
+	case serf.StatusAlive:
+		err = r.alive(ctx, m)
+	case serf.StatusFailed:
+		err = r.failed(ctx, m)
+	case serf.StatusLeft:
+		err = r.gone(ctx, m.Name, m.Tags["id"], "left")
+	}
+	r.report(m.Name, err)
+}
+
+func (r *reconciler) report(member string, err error) {
+	if err != nil {
+		r.log.Error("failed to reconcile member", "member", member, "error", err)
+	}
+}
+
+// alive brings a member into the catalog, and a server into the log.
+func (r *reconciler) alive(ctx context.Context, m serf.Member) error {
+	server, isServer := r.lan.Server(m)
+	if isServer {
+		if err := r.admit(server); err != nil {
+			return err
+		}
+	}
+	want := registration(m, server, isServer, catalog.Passing, serfAlive)
+	known, err := r.lookup(ctx, m.Name)
+	if err != nil || matches(known, want) {
+		return err
+	}
+	r.log.Info("member joined, marking health alive", "member", m.Name)
+	return r.register(ctx, known, want)
+}
+
+// failed marks a member that the catalog knows.
+func (r *reconciler) failed(ctx context.Context, m serf.Member) error {
+	want := registration(m, gossip.Server{}, false, catalog.Critical, serfDead)
+	known, err := r.lookup(ctx, m.Name)
+	if err != nil || matches(known, want) {
+		return err
+	}
+	r.log.Info("member failed, marking health critical", "member", m.Name)
+	return r.register(ctx, known, want)
+}
+
+// register leaves what else is known of a node as it is.
+func (r *reconciler) register(ctx context.Context, known *catalog.NodeInfo, want *catalog.RegisterRequest) error {
+	want.SkipNodeUpdate = known != nil && known.Address == want.Address && known.ID == want.ID
+	if known != nil && !want.SkipNodeUpdate {
+		want.TaggedAddresses, want.NodeMeta = known.TaggedAddresses, known.Meta
+	}
+	_, err := catalog.Register.Call(ctx, r.caller, want)
+	return err
+}
+
+// gone takes a member out of the log and out of the catalog.
+func (r *reconciler) gone(ctx context.Context, name, id, how string) error {
+	if name == r.self {
+		r.log.Warn("deregistering self should be done by follower", "member", name)
+		return nil
+	}
+	known, err := r.lookup(ctx, name)
+	if err != nil {
+		return err
+	}
+	if known != nil && id == "" {
+		id = known.ID
+	}
+	if err := r.expel(name, id); err != nil {
+		return err
+	}
+	if known == nil {
+		return nil
+	}
+	r.log.Info("deregistering member", "member", name, "reason", how)
+	_, err = catalog.Deregister.Call(ctx, r.caller, &catalog.DeregisterRequest{Node: name})
+	return err
+}
+
+// admit makes a server a member of the log, if it is not one at that address yet.
+func (r *reconciler) admit(s gossip.Server) error {
+	members, _ := r.node.Configuration()
+	for _, m := range members {
+		if string(m.ID) == s.ID && string(m.Address) == s.Addr() {
+			return nil
+		}
+	}
+	if err := r.pilot.AddServer(pilotServer(s)); err != nil {
+		return fmt.Errorf("add server %s to the log: %w", s.Name, err)
+	}
+	r.log.Info("added peer", "server", s.Name, "address", s.Addr())
+	return nil
+}
+
+// expel takes a server out of the log, if it is in.
+func (r *reconciler) expel(name, id string) error {
+	members, _ := r.node.Configuration()
+	for _, m := range members {
+		if id == "" || string(m.ID) != id {
+			continue
+		}
+		if err := r.pilot.RemoveServer(raft.ServerID(id)); err != nil {
+			return fmt.Errorf("remove server %s from the log: %w", name, err)
+		}
+		r.log.Info("removed peer", "server", name, "id", id)
+	}
+	return nil
+}
+
+func stale() rpc.Read { return rpc.Read{QueryOptions: rpc.QueryOptions{AllowStale: true}} }
+
+func (r *reconciler) lookup(ctx context.Context, node string) (*catalog.NodeInfo, error) {
+	rep, err := catalog.GetNodeInfo.Call(ctx, r.caller, &catalog.NodeSpecificRequest{Node: node, Read: stale()})
+	if err != nil {
+		return nil, fmt.Errorf("look up node %s: %w", node, err)
+	}
+	if len(rep.Dump) == 0 {
+		return nil, nil
+	}
+	return rep.Dump[0], nil
+}
+
+// registration is what the catalog says of a member in the given health.
+func registration(m serf.Member, s gossip.Server, isServer bool, status, output string) *catalog.RegisterRequest {
+	req := &catalog.RegisterRequest{
+		Node: m.Name, ID: m.Tags["id"], Address: m.Addr.String(),
+		Check: &catalog.HealthCheck{
+			Node: m.Name, CheckID: serfCheckID, Name: serfCheckName, Status: status, Output: output,
+		},
+	}
+	if isServer {
+		req.NodeMeta = map[string]string{"consul-version": s.Version}
+		req.Service = &catalog.NodeService{
+			ID: serverService, Service: serverService, Port: s.Port,
+			Weights: &catalog.Weights{Passing: 1, Warning: 1},
+			Meta: map[string]string{
+				"version": s.Version, "raft_version": strconv.Itoa(s.RaftVersion),
+				"serf_protocol_current": strconv.Itoa(int(m.ProtocolCur)),
+				"serf_protocol_min":     strconv.Itoa(int(m.ProtocolMin)),
+				"serf_protocol_max":     strconv.Itoa(int(m.ProtocolMax)),
+				"read_replica":          strconv.FormatBool(s.ReadReplica),
+				"non_voter":             strconv.FormatBool(s.ReadReplica),
+			},
+		}
+	}
+	return req
+}
+
+// matches tells whether the catalog already says what want would write.
+func matches(known *catalog.NodeInfo, want *catalog.RegisterRequest) bool {
+	if known == nil || known.Address != want.Address || known.ID != want.ID {
+		return false
+	}
+	checked := false
+	for _, c := range known.Checks {
+		checked = checked || c.CheckID == serfCheckID && c.Status == want.Check.Status
+	}
+	if want.Service == nil {
+		return checked
+	}
+	for _, s := range known.Services {
+		if s.ID == want.Service.ID {
+			return checked && s.Port == want.Service.Port && maps.Equal(s.Meta, want.Service.Meta)
+		}
+	}
+	return false
+}
