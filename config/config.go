@@ -115,7 +115,7 @@ type UnixSockets struct {
 
 // Gossip is the timing of one pool.
 type Gossip struct {
-	GossipInterval time.Duration
+	GossipInterval time.Duration // 0 means only along with probes
 	GossipNodes    int
 	ProbeInterval  time.Duration
 	ProbeTimeout   time.Duration

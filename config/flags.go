@@ -66,8 +66,8 @@ var flagKeys = []struct{ name, key, usage string }{
 	{"dc", "datacenter", "Old name of -datacenter."},
 }
 
-// ignoredFlags are those of Consul that have nothing behind them here yet, with
-// the key they stand for. The value says whether one takes an argument.
+// ignoredFlags are those of Consul that have nothing behind them here yet. The
+// value says whether one takes an argument.
 var ignoredFlags = map[string]bool{
 	"allow-write-http-from": true, "auto-reload-config": false, "check_output_max_size": true,
 	"primary-gateway": true, "segment": true, "serf-lan-allowed-cidrs": true, "serf-wan-allowed-cidrs": true,

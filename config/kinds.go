@@ -41,7 +41,7 @@ func optStr(name string, at func(*draft) **string) key {
 	}}
 }
 
-func optFlag(name string, at func(*draft) **bool) key {
+func optOnOff(name string, at func(*draft) **bool) key {
 	return key{name, boolean, func(d *draft, v any) error {
 		b, err := toBool(v)
 		if err == nil {
@@ -55,7 +55,7 @@ func num(name string, at func(*draft) *int) key {
 	return key{name, scalar, func(d *draft, v any) error { return assign(at(d), v, toInt) }}
 }
 
-func flagKey(name string, at func(*draft) *bool) key {
+func onOff(name string, at func(*draft) *bool) key {
 	return key{name, boolean, func(d *draft, v any) error { return assign(at(d), v, toBool) }}
 }
 

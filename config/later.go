@@ -19,7 +19,7 @@ var later = notes(map[string][]string{
 		"connect", "auto_config", "auto_encrypt", "config_entries", "enable_central_service_config", "peering", "primary_gateways",
 		"primary_gateways_interval", "ports.proxy_min_port", "ports.proxy_max_port", "ports.sidecar_min_port",
 		"ports.sidecar_max_port", "ports.expose_min_port", "ports.expose_max_port", "xds", "proxy", "tls.grpc.use_auto_cert",
-		"enable_agent_tls_for_checks", "local_proxy_config_resync_interval",
+		"enable_agent_tls_for_checks", "enable_xds_load_balancing", "local_proxy_config_resync_interval",
 	},
 	"gRPC is not supported yet": {"addresses.grpc", "addresses.grpc_tls", "performance.grpc_keepalive_interval", "performance.grpc_keepalive_timeout"},
 	"DNS is not supported yet":  {"dns_config", "soa"},
@@ -49,7 +49,7 @@ var later = notes(map[string][]string{
 	},
 	"it has no meaning here": {
 		"disable_anonymous_signature", "disable_update_check", "disable_http_unprintable_char_filter", "reap",
-		"raft_boltdb", "raft_logstore", "raft_pre_vote_disabled", "use_streaming_backend", "rpc", "cache",
+		"raft_boltdb", "raft_logstore", "raft_pre_vote_disabled", "raft_prevote_disabled", "disable_kv_key_validation", "use_streaming_backend", "rpc", "cache",
 		"http_config.use_cache", "experiments", "version", "revision", "version_prerelease", "version_metadata", "build_date",
 		"tls_prefer_server_cipher_suites", "sync_coordinate_interval_min", "sync_coordinate_rate_target",
 		"ae_interval", "server_rejoin_age_max", "locality", "limits.http_max_header_bytes",

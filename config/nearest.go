@@ -10,7 +10,7 @@ import (
 func nearest(name string, candidates []string) string {
 	best, least := "", -1
 	for _, c := range slices.Sorted(slices.Values(candidates)) {
-		if n := edits(name, c); least < 0 || n < least {
+		if n := distance(name, c); least < 0 || n < least {
 			best, least = c, n
 		}
 	}
@@ -18,20 +18,34 @@ func nearest(name string, candidates []string) string {
 }
 
 // nearestKey is the known key that an unknown one was probably meant to be: a
-// sibling, or one of the same name in another section.
+// neighbour, or one of almost the same name in another section.
 func nearestKey(path string) string {
 	last := lastOf(path)
 	best, least := "", -1
-	for _, known := range slices.Sorted(maps.Keys(keys)) {
-		n := edits(path, known)
-		if elsewhere := edits(last, lastOf(known)) + 1; elsewhere < n {
-			n = elsewhere
+	consider := func(known string) {
+		n := distance(path, known)
+		if elsewhere := distance(last, lastOf(known)); elsewhere <= 2 && elsewhere < len(last)/2 {
+			n = min(n, elsewhere+1)
 		}
 		if least < 0 || n < least {
 			best, least = known, n
 		}
 	}
+	for _, known := range slices.Sorted(maps.Keys(keys)) {
+		consider(known)
+	}
+	for _, section := range slices.Sorted(maps.Keys(sections)) {
+		consider(section)
+	}
 	return best
+}
+
+// distance is edits, but a word that was cut short is near its whole.
+func distance(name, known string) int {
+	if len(name) >= 3 && strings.HasPrefix(known, name) {
+		return 1
+	}
+	return edits(name, known)
 }
 
 func lastOf(path string) string { return path[strings.LastIndexByte(path, '.')+1:] }

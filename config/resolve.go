@@ -80,12 +80,17 @@ func (d *draft) resolveRole() {
 		d.Bootstrap, d.BootstrapExpect = true, 0
 		d.warn("bootstrap_expect is 1, which is the same as bootstrap mode")
 	}
+	if d.Raft.Multiplier == 0 {
+		d.Raft.Multiplier = 1 // documented as "the default"
+	}
 	unit := raftUnit
 	if d.dev && !joins {
 		unit = devRaftUnit
 	}
 	timeout := time.Duration(d.Raft.Multiplier) * unit
 	d.Raft.HeartbeatTimeout, d.Raft.ElectionTimeout, d.Raft.LeaderLeaseTimeout = timeout, timeout, timeout
+	// Of the two limits of a transaction's size the higher one counts.
+	d.Limits.TxnMaxReqLen = max(d.Limits.TxnMaxReqLen, d.Limits.KVMaxValueSize)
 	d.Log.Level = strings.ToUpper(d.Log.Level)
 	if d.Log.Level == "ERR" {
 		d.Log.Level = "ERROR"
@@ -116,6 +121,11 @@ func (d *draft) resolveAddresses(errs *mistakes) {
 			*port = -1
 		}
 	}
+	evaluateAll(errs, "start_join", &d.StartJoinLAN)
+	evaluateAll(errs, "start_join_wan", &d.StartJoinWAN)
+	evaluateAll(errs, "retry_join", &d.RetryJoinLAN.Addrs)
+	evaluateAll(errs, "retry_join_wan", &d.RetryJoinWAN.Addrs)
+	evaluateAll(errs, "recursors", &d.Recursors)
 	d.ClientAddrs = manyIPs(errs, "client_addr", d.client)
 	listeners := func(key, written string, port int) []string {
 		if port < 0 {
@@ -162,26 +172,15 @@ func oneIP(errs *mistakes, key, written string) string {
 
 // manyIPs evaluates a template and splits the result at spaces.
 func manyIPs(errs *mistakes, key, written string) []string {
-	text := written
-	if strings.Contains(text, "{{") {
-		out, err := template.Parse(text)
-		if err != nil {
-			errs.add(key, "the template %q fails: %v", written, err)
-			return nil
-		}
-		text = out
-	}
-	fields := strings.Fields(text)
-	if len(fields) == 0 {
-		if text != written {
-			errs.add(key, "the template %q finds no address on this machine: name one", written)
-		} else {
-			errs.add(key, "is empty: give an IP address")
-		}
+	text, ok := evaluate(errs, key, written)
+	if !ok {
 		return nil
 	}
+	if strings.TrimSpace(text) == "" {
+		errs.add(key, "is empty: give an IP address")
+	}
 	var ips []string
-	for _, field := range fields {
+	for field := range strings.FieldsSeq(text) {
 		if strings.HasPrefix(field, unixPrefix) {
 			ips = append(ips, field)
 			continue
@@ -194,6 +193,36 @@ func manyIPs(errs *mistakes, key, written string) []string {
 		ips = append(ips, ip.String())
 	}
 	return ips
+}
+
+// evaluate fills in a go-sockaddr template. Other texts stay as they are.
+func evaluate(errs *mistakes, key, written string) (string, bool) {
+	if !strings.Contains(written, "{{") {
+		return written, true
+	}
+	out, err := template.Parse(written)
+	switch {
+	case err != nil:
+		errs.add(key, "the template %q fails: %v", written, err)
+	case strings.TrimSpace(out) == "":
+		errs.add(key, "the template %q finds no address on this machine: name one", written)
+	default:
+		return out, true
+	}
+	return "", false
+}
+
+// evaluateAll does so for a list, where one template may yield several entries.
+func evaluateAll(errs *mistakes, key string, list *[]string) {
+	var out []string
+	for _, written := range *list {
+		if !strings.Contains(written, "{{") {
+			out = append(out, written)
+		} else if text, ok := evaluate(errs, key, written); ok {
+			out = append(out, strings.Fields(text)...)
+		}
+	}
+	*list = out
 }
 
 // ownAddress is the address to advertise when none was set: that of bind_addr,
@@ -219,11 +248,12 @@ func (d *draft) ownAddress(errs *mistakes) string {
 		errs.add("advertise_addr", "Multiple %s addresses found. Please configure one with 'bind' and/or 'advertise'. Found: %s", what, strings.Join(found, " "))
 		return ""
 	}
-	if only := onlyLoopback(all); only && bound.Is4() {
+	others := append(texts(reachable(all, sockaddr.TypeIPv4)), texts(reachable(all, sockaddr.TypeIPv6))...)
+	if len(others) == 0 && bound.Is4() {
 		d.warn("this machine has no address but loopback: advertising 127.0.0.1")
 		return "127.0.0.1"
 	}
-	errs.add("advertise_addr", "No %s address found: set bind_addr or advertise_addr", what)
+	errs.add("advertise_addr", "No %s address found: set bind_addr or advertise_addr. Found: %s", what, strings.Join(others, " "))
 	return ""
 }
 
@@ -253,10 +283,6 @@ func reachable(all sockaddr.IfAddrs, kind sockaddr.SockAddrType) sockaddr.IfAddr
 		}
 	}
 	return matched
-}
-
-func onlyLoopback(all sockaddr.IfAddrs) bool {
-	return len(reachable(all, sockaddr.TypeIPv4)) == 0 && len(reachable(all, sockaddr.TypeIPv6)) == 0
 }
 
 func texts(all sockaddr.IfAddrs) []string {

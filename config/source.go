@@ -32,7 +32,7 @@ func readPath(path, format string) ([]source, error) {
 		return nil, fmt.Errorf("configuration %s: %w", path, err)
 	}
 	if !info.IsDir() {
-		f := cmpFormat(path, format)
+		f := formatOf(path, format)
 		if f == "" {
 			return nil, fmt.Errorf("configuration %s: its name must end in .json or .hcl, or -config-format must say what it is", path)
 		}
@@ -47,7 +47,7 @@ func readPath(path, format string) ([]source, error) {
 	var out []source
 	for _, e := range entries {
 		file := filepath.Join(path, e.Name())
-		f := cmpFormat(file, format)
+		f := formatOf(file, format)
 		if f == "" {
 			continue
 		}
@@ -66,7 +66,7 @@ func readPath(path, format string) ([]source, error) {
 	return out, nil
 }
 
-func cmpFormat(path, format string) string {
+func formatOf(path, format string) string {
 	if format != "" {
 		return format
 	}
@@ -97,6 +97,9 @@ func readFile(path, format string) (source, error) {
 
 // decode turns the text into nested maps, lists and scalars.
 func (s source) decode() (map[string]any, error) {
+	if deep(s.text) {
+		return nil, fmt.Errorf("%s: nested deeper than %d brackets: is it the right file?", s.name, maxDepth)
+	}
 	out := map[string]any{}
 	if s.format == "hcl" {
 		if err := hcl.Unmarshal(s.text, &out); err != nil {
@@ -120,4 +123,23 @@ func (s source) decode() (map[string]any, error) {
 		return nil, fmt.Errorf("%s: not valid JSON near line %d: %w", s.name, line, err)
 	}
 	return out, nil
+}
+
+// maxDepth bounds the nesting of a file: the HCL parser calls itself for each
+// bracket, and a program that runs out of stack cannot say why.
+const maxDepth = 500
+
+func deep(text []byte) bool {
+	depth := 0
+	for _, c := range text {
+		switch c {
+		case '[', '{':
+			if depth++; depth > maxDepth {
+				return true
+			}
+		case ']', '}':
+			depth--
+		}
+	}
+	return false
 }

@@ -1,6 +1,9 @@
 package config
 
-import "cmp"
+import (
+	"cmp"
+	"strings"
+)
 
 // resolveTLS lays, for each interface, its own settings over those of
 // tls.defaults, and these over the older top-level keys.
@@ -40,8 +43,16 @@ func (k tlsKeys) plain() TLSInterface {
 	yes := func(b *bool) bool { return *cmp.Or(b, new(bool)) }
 	return TLSInterface{
 		CAFile: text(k.caFile), CAPath: text(k.caPath), CertFile: text(k.certFile), KeyFile: text(k.keyFile),
-		MinVersion: cmp.Or(text(k.minVersion), "TLSv1_2"), CipherSuites: k.cipherSuites,
+		MinVersion: tlsVersion(text(k.minVersion)), CipherSuites: k.cipherSuites,
 		VerifyIncoming: yes(k.verifyIncoming), VerifyOutgoing: yes(k.verifyOutgoing),
 		VerifyServerHostname: yes(k.verifyServerHostname),
 	}
+}
+
+// tlsVersion writes the version as today's files do; "tls12" is an older way.
+func tlsVersion(written string) string {
+	if n, ok := strings.CutPrefix(written, "tls1"); ok {
+		return "TLSv1_" + n
+	}
+	return cmp.Or(written, "TLSv1_2")
 }

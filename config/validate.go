@@ -49,7 +49,7 @@ func (c *Config) checkIdentity(errs *mistakes) {
 	case len(name) > 128:
 		errs.add("node_name", "is %d bytes long: use at most 128", len(name))
 	case strings.ContainsFunc(name, badInNodeName):
-		errs.add("node_name", "%q has spaces, slashes or control characters: use letters, digits, dashes and dots", name)
+		errs.add("node_name", "%q has spaces, quotes, slashes or control characters: use letters, digits, dashes and dots", name)
 	}
 	if c.NodeID != "" && !validUUID.MatchString(c.NodeID) {
 		errs.add("node_id", "%q is not a UUID: write 36 characters such as 8c0e3f2a-1b7d-4c55-9a3e-0f6d2b1c4e7a, or leave it out", c.NodeID)
@@ -64,7 +64,7 @@ func (c *Config) checkIdentity(errs *mistakes) {
 }
 
 func badInNodeName(r rune) bool {
-	return unicode.IsSpace(r) || unicode.IsControl(r) || r == '/' || r == '\\' || r == unicode.ReplacementChar
+	return unicode.IsSpace(r) || unicode.IsControl(r) || strings.ContainsRune("/\\\"'`", r) || r == unicode.ReplacementChar
 }
 
 // dnsName tells whether each part of name can stand between dots in DNS.
@@ -273,10 +273,8 @@ func (c *Config) checkNumbers(errs *mistakes) {
 		"performance.rpc_hold_timeout": c.RPCHoldTimeout, "default_query_time": c.DefaultQueryTime,
 		"max_query_time": c.MaxQueryTime, "tombstone_ttl": c.TombstoneTTL,
 		"raft_snapshot_interval":           c.Raft.SnapshotInterval,
-		"gossip_lan.gossip_interval":       c.GossipLAN.GossipInterval,
 		"gossip_lan.probe_interval":        c.GossipLAN.ProbeInterval,
 		"gossip_lan.probe_timeout":         c.GossipLAN.ProbeTimeout,
-		"gossip_wan.gossip_interval":       c.GossipWAN.GossipInterval,
 		"gossip_wan.probe_interval":        c.GossipWAN.ProbeInterval,
 		"gossip_wan.probe_timeout":         c.GossipWAN.ProbeTimeout,
 		"limits.rpc_client_timeout":        c.Limits.RPCClientTimeout,
@@ -294,6 +292,8 @@ func (c *Config) checkNumbers(errs *mistakes) {
 		"session_ttl_min": c.SessionTTLMin, "telemetry.prometheus_retention_time": c.Telemetry.PrometheusRetention,
 		"autopilot.server_stabilization_time": c.Autopilot.ServerStabilizationTime,
 		"advertise_reconnect_timeout":         c.AdvertiseReconnectTTL,
+		"gossip_lan.gossip_interval":          c.GossipLAN.GossipInterval,
+		"gossip_wan.gossip_interval":          c.GossipWAN.GossipInterval,
 	}
 	for key, d := range byKey(notNegative) {
 		if d < 0 {
@@ -371,7 +371,7 @@ func (c *Config) checkTLS(errs *mistakes) {
 			errs.add(key+".verify_outgoing", "needs ca_file or ca_path, to check servers against")
 		}
 		switch t.MinVersion {
-		case "TLSv1_0", "TLSv1_1", "TLSv1_2", "TLSv1_3", "TLS_AUTO":
+		case "TLSv1_0", "TLSv1_1", "TLSv1_2", "TLSv1_3":
 		default:
 			errs.add(key+".tls_min_version", "%q: use TLSv1_2 or TLSv1_3", t.MinVersion)
 		}
