@@ -1,7 +1,6 @@
 package gossip
 
 import (
-	"bytes"
 	"fmt"
 	"net"
 	"sync"
@@ -81,7 +80,7 @@ func (g *guard) NotifyAlive(n *memberlist.Node) error {
 // checkNamesake compares ourselves with a live member of our name. One at our own
 // address is ourselves, perhaps before a restart.
 func (g *guard) checkNamesake(n *memberlist.Node) error {
-	if bytes.Equal(n.Addr.To16(), g.ip.To16()) && n.Port == g.port {
+	if n.Addr.Equal(g.ip) && n.Port == g.port {
 		return nil
 	}
 	tags, _ := decodeTags(n.Meta) // unreadable tags are those of another agent

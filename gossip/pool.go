@@ -158,10 +158,9 @@ func (p *Pool) UserEvent(name string, payload []byte, coalesce bool) error {
 // Shutdown ends gossip and closes the sockets. Without a Leave before it the others
 // will find this member failed. It may be called more than once.
 func (p *Pool) Shutdown() error {
-	err := p.serf.Shutdown()
-	p.pumped.Wait()
-	if err != nil {
+	if err := p.serf.Shutdown(); err != nil {
 		return fmt.Errorf("shut down %s gossip: %w", p.cfg.Pool, err)
 	}
+	p.pumped.Wait()
 	return nil
 }

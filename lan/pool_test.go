@@ -46,7 +46,7 @@ func defaults(t testing.TB, cfg Config) Config {
 	if cfg.NodeID == "" {
 		cfg.NodeID = "id-of-" + cfg.NodeName
 	}
-	cfg.Log = hclog.New(&hclog.LoggerOptions{Output: t.Output(), Level: hclog.Debug, DisableTime: true})
+	cfg.Log = gossiptest.Logger(t)
 	return cfg
 }
 
@@ -330,7 +330,7 @@ func TestOneGoodAddressIsEnough(t *testing.T) {
 	gossiptest.Bubble(t, func(t *testing.T, network *gossiptest.Network) {
 		a := start(t, on(network, "a", "127.0.0.1:8301"))
 		b := start(t, on(network, "b", "127.0.0.2:8301"))
-		n, err := b.Join([]string{"127.0.0.77:8301", a.addr(), "not an address"})
+		n, err := b.Join([]string{"127.0.0.77:8301", a.addr(), "127.0.0.77:99999"})
 		if n != 1 || err != nil {
 			t.Errorf("join answered %d, %v", n, err)
 		}
