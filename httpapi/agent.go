@@ -1,0 +1,4 @@
+package httpapi
+
+// Agent is what the face asks of the agent behind it.
+type Agent interface{}
