@@ -331,6 +331,14 @@ func (d *draft) advise() {
 	if !dnsName(d.NodeName) {
 		d.warn("node_name %q cannot be looked up over DNS: use letters, digits and dashes, at most 63", d.NodeName)
 	}
+	for _, p := range []struct {
+		key  string
+		port int
+	}{{"ports.dns", d.Ports.DNS}, {"ports.grpc", d.Ports.GRPC}, {"ports.grpc_tls", d.Ports.GRPCTLS}} {
+		if p.port > 0 && d.given(p.key) {
+			d.warn("%s: %s is %d, and nothing listens there: it is not supported yet", d.origin[p.key], p.key, p.port)
+		}
+	}
 	if len(d.Definitions) > 0 {
 		d.warn("%s kept, and not registered: services and checks of agents are not supported yet", count(len(d.Definitions), "service or check definition was", "service and check definitions were"))
 	}
