@@ -17,8 +17,13 @@ type Config struct {
 	Caller rpc.Caller
 	// Agent is the agent whose face this is.
 	Agent Agent
-	// Datacenter is the agent's own.
+	// Snapshots carries archives.
+	Snapshots Snapshots
+	// Resolver finds what the caller may ask of the agent itself.
+	Resolver rpc.Resolver
+	// Datacenter is the agent's own, and Node its name.
 	Datacenter string
+	Node       string
 	// MaxValue is the largest value of a key, in bytes.
 	MaxValue int64
 	// MaxTxn is the largest body of a transaction, in bytes.
