@@ -167,7 +167,7 @@ type HTTP struct {
 	ResponseHeaders map[string]string
 	BlockEndpoints  []string // path prefixes answered with 403
 	AllowWriteFrom  []string // CIDRs; empty means from everywhere
-	MaxHeaderBytes  int      // 0 means the library's 1 MiB
+	MaxHeaderBytes  int      // 0 or less means the library's 1 MiB
 }
 
 // TLS holds the certificates of each interface, after the defaults of the tls

@@ -321,7 +321,7 @@ func (c *Config) checkNumbers(errs *mistakes) {
 		"retry_max": c.RetryJoinLAN.MaxAttempts, "retry_max_wan": c.RetryJoinWAN.MaxAttempts,
 		"limits.http_max_conns_per_client": c.Limits.HTTPMaxConnsPerClient,
 		"limits.rpc_max_conns_per_client":  c.Limits.RPCMaxConnsPerClient,
-		"log_rotate_bytes":                 c.Log.RotateBytes, "http_config.max_header_bytes": c.HTTP.MaxHeaderBytes,
+		"log_rotate_bytes":                 c.Log.RotateBytes,
 		"autopilot.max_trailing_logs": c.Autopilot.MaxTrailingLogs, "autopilot.min_quorum": c.Autopilot.MinQuorum,
 	}) {
 		if n < 0 {
