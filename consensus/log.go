@@ -3,6 +3,7 @@ package consensus
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -27,20 +28,26 @@ func openWAL(dir string, log hclog.Logger) (w *wal.WAL, err error) {
 	// The metadata is a bbolt file, which answers damage with a panic or, being
 	// mapped into memory, with a fault.
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	meta := &metadb.BoltMetaDB{}
 	defer func() {
 		if p := recover(); p != nil {
-			w, err = nil, fmt.Errorf("%s: %w: %v; %s", filepath.Join(dir, metadb.FileName), errDamaged, p, damageAdvice)
+			err = fmt.Errorf("%s: %w: %v; %s", filepath.Join(dir, metadb.FileName), errDamaged, p, damageAdvice)
+		}
+		if err != nil {
+			meta.Close() // which raft-wal leaves open
+			w = nil
 		}
 	}()
 	w, err = wal.Open(dir,
+		wal.WithMetaStore(meta),
 		wal.WithLogger(log.Named("wal")),
 		wal.WithSegmentFiler(newCheckedFiler(dir, log)),
 		wal.WithMetricsCollector(walMetrics{}))
-	switch {
-	case errors.Is(err, errDamaged), errors.Is(err, wal.ErrCorrupt):
-		return nil, fmt.Errorf("open the log in %s: %w; %s", dir, err, damageAdvice)
-	case err != nil:
+	if _, fromSystem := errors.AsType[*fs.PathError](err); fromSystem {
 		return nil, fmt.Errorf("open the log in %s: %w", dir, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the log in %s: %w; %s", dir, err, damageAdvice)
 	}
 	return w, nil
 }

@@ -28,7 +28,7 @@ const (
 	segmentHeader = 32
 	frameHeader   = 8
 
-	frameEntry  = 1
+	frameEntry  = 1 // the type and the zeros behind it
 	frameIndex  = 2
 	frameCommit = 3
 )
@@ -150,12 +150,12 @@ func readBatch(br *bufio.Reader, first bool) (length int64, err error) {
 		if err != nil {
 			return 0, endIsNone(err)
 		}
-		value := binary.LittleEndian.Uint32(h[4:])
+		kind, value := binary.LittleEndian.Uint32(h), binary.LittleEndian.Uint32(h[4:])
 		switch {
-		case h[0] == frameCommit && frames > 0 && value == sum:
+		case kind == frameCommit && frames > 0 && value == sum:
 			_, err := br.Discard(frameHeader)
 			return length + frameHeader, err
-		case h[0] == frameEntry && value <= segment.MaxEntrySize, h[0] == frameIndex && value <= segment.MaxEntrySize:
+		case (kind == frameEntry || kind == frameIndex) && value <= segment.MaxEntrySize:
 			if err := take(frameHeader + (int(value)+7)&^7); err != nil {
 				return 0, endIsNone(err)
 			}
@@ -178,8 +178,8 @@ func findBatch(r io.ReaderAt, size, offset int64) (int64, error) {
 			return 0, err
 		}
 		for i := 0; i+frameHeader <= n; i += frameHeader {
-			head := binary.LittleEndian.Uint32(buf[i:]) // the type and three zeros
-			if head != frameEntry && head != frameIndex {
+			kind := binary.LittleEndian.Uint32(buf[i:])
+			if kind != frameEntry && kind != frameIndex {
 				continue
 			}
 			if tried++; tried > maxResync {
