@@ -322,7 +322,7 @@ func (c *Config) checkNumbers(errs *mistakes) {
 		"limits.http_max_conns_per_client": c.Limits.HTTPMaxConnsPerClient,
 		"limits.rpc_max_conns_per_client":  c.Limits.RPCMaxConnsPerClient,
 		"log_rotate_bytes":                 c.Log.RotateBytes,
-		"autopilot.max_trailing_logs": c.Autopilot.MaxTrailingLogs, "autopilot.min_quorum": c.Autopilot.MinQuorum,
+		"autopilot.max_trailing_logs":      c.Autopilot.MaxTrailingLogs, "autopilot.min_quorum": c.Autopilot.MinQuorum,
 	}) {
 		if n < 0 {
 			errs.add(key, "is %d: it cannot be negative", n)
