@@ -1,0 +1,83 @@
+package replicate
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Checkpoint is what a link remembers at the destination. Its first three fields
+// are named as consul-replicate names them.
+type Checkpoint struct {
+	// LastReplicated is the source's index up to which everything is here.
+	LastReplicated uint64
+	Source         string
+	Destination    string
+
+	SourceDatacenter string
+
+	// DatacenterID and Incarnation say which history LastReplicated belongs to.
+	DatacenterID string `json:",omitempty"`
+	Incarnation  string `json:",omitempty"`
+
+	// Batch counts the writes of this record, so that each one differs from the last.
+	Batch uint64
+
+	// Applied, Deleted and Bytes count keys set, keys deleted and bytes of values
+	// copied since the record was made.
+	Applied uint64
+	Deleted uint64
+	Bytes   uint64
+
+	// Held says why deletes are held; empty when they are not. Suspect says why
+	// the source is believed to have lost its history, and outlives a restart:
+	// deletes stay held for it until an operator allows them or none are pending.
+	Held    string `json:",omitempty"`
+	Suspect string `json:",omitempty"`
+
+	// Writer is the daemon that wrote the record, Updated its clock.
+	Writer  string
+	Updated time.Time
+}
+
+func (c Checkpoint) position() Position {
+	return Position{Index: c.LastReplicated, Datacenter: c.DatacenterID, Incarnation: c.Incarnation}
+}
+
+func (c *Checkpoint) moveTo(p Position) {
+	c.LastReplicated, c.DatacenterID, c.Incarnation = p.Index, p.Datacenter, p.Incarnation
+}
+
+// CheckpointKey is where the link's checkpoint lives below the status path. It
+// depends on both prefixes and the source's datacenter, not on the excludes.
+func CheckpointKey(statusPath string, l Link) string {
+	sum := sha256.Sum256([]byte(l.SourceDC + "\x00" + l.Source + "\x00" + l.Destination))
+	return statusPath + "/" + hex.EncodeToString(sum[:16])
+}
+
+// CleanStatusPath strips slashes at the ends, and refuses a path that is empty then.
+func CleanStatusPath(path string) (string, error) {
+	path = strings.Trim(path, "/")
+	if path == "" {
+		return "", fmt.Errorf("the status path is empty: name a folder such as %s", DefaultStatusPath)
+	}
+	return path, nil
+}
+
+func (c Checkpoint) encode() ([]byte, error) { return json.Marshal(c) }
+
+// DecodeCheckpoint reads a record and makes sure that it is the link's.
+func DecodeCheckpoint(value []byte, l Link) (Checkpoint, error) {
+	var c Checkpoint
+	if err := json.Unmarshal(value, &c); err != nil {
+		return Checkpoint{}, fmt.Errorf("not a checkpoint: %w", err)
+	}
+	if c.SourceDatacenter != l.SourceDC || c.Source != l.Source || c.Destination != l.Destination {
+		return Checkpoint{}, fmt.Errorf("it belongs to %s, not to %s",
+			Link{SourceDC: c.SourceDatacenter, Source: c.Source, Destination: c.Destination}, l)
+	}
+	return c, nil
+}

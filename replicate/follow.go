@@ -1,0 +1,233 @@
+package replicate
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+// follower keeps one link in step. Its fields belong to the goroutine that runs it.
+type follower struct {
+	scope  scope
+	source Source
+	ledger ledger
+	guard  Guard
+	quiet  Quiet
+	log    hclog.Logger
+	status *tracker
+
+	// after is the index to wait beyond, 0 to be answered at once.
+	after uint64
+
+	// seen is the newest position known of the source. suspect says why an
+	// earlier history was given up, until no deletes wait because of it.
+	seen    Position
+	suspect string
+
+	// base is the checkpoint's position when suspect was last decided on.
+	base Position
+
+	warned string // the last hold that was logged
+}
+
+// step brings the destination to the source's next answer.
+func (f *follower) step(ctx context.Context) error {
+	if f.ledger.mirror == nil {
+		f.status.update(func(s *Status) { s.State = Syncing })
+		f.after = 0
+		if err := f.ledger.open(ctx, f.scope); err != nil {
+			return err
+		}
+		f.remember(f.ledger.checkpoint)
+	}
+	listing, suspicion, err := f.ask(ctx)
+	if err != nil {
+		f.after = 0
+		return fmt.Errorf("read %q in %s: %w", f.scope.link.Source, f.scope.link.SourceDC, err)
+	}
+	defer listing.Close()
+	if suspicion != "" {
+		f.suspect = suspicion
+	}
+	if f.warned != "" {
+		// An operator may have allowed the held deletes in a run of its own.
+		if moved, err := f.ledger.moved(ctx); err != nil {
+			return err
+		} else if moved {
+			f.ledger.mirror = nil
+			return nil
+		}
+	}
+	if err := f.compare(ctx, listing); err != nil {
+		f.ledger.drop()
+		f.after = 0
+		return err
+	}
+	f.after = listing.Index
+	return nil
+}
+
+// remember takes over what the checkpoint says of the source, unless more is known.
+// A checkpoint that another daemon moved settles what was suspected before.
+func (f *follower) remember(c Checkpoint) {
+	at := c.position()
+	if f.seen == (Position{}) || f.seen.sameHistory(at) && f.seen.Index < at.Index {
+		f.seen = at
+	}
+	if f.suspect == "" || f.base != at {
+		f.suspect = c.Suspect
+	}
+	f.base = at
+	f.status.update(func(s *Status) { s.AppliedIndex = at.Index })
+}
+
+// ask returns the source's next answer once it is proven. An answer that seems to
+// come from another history is asked for again, from the leader, before it is believed.
+func (f *follower) ask(ctx context.Context) (*Listing, string, error) {
+	q := Query{Prefix: f.scope.link.Source, After: f.after}
+	listing, err := f.list(ctx, q)
+	if err != nil {
+		return nil, "", err
+	}
+	suspicion, err := prove(listing, f.seen)
+	if suspicion == "" && err == nil {
+		return listing, "", nil
+	}
+	listing.Close()
+	if listing, err = f.source.List(ctx, Query{Prefix: q.Prefix, Fresh: true}); err != nil {
+		return nil, "", err
+	}
+	if suspicion, err = prove(listing, f.seen); err != nil {
+		listing.Close()
+		return nil, "", err
+	}
+	return listing, suspicion, nil
+}
+
+// list asks the source, and where there is news lets it settle first.
+func (f *follower) list(ctx context.Context, q Query) (*Listing, error) {
+	listing, err := f.source.List(ctx, q)
+	if err != nil || f.quiet.Min <= 0 || q.After == 0 || listing.Index <= q.After {
+		return listing, err
+	}
+	f.status.answered(listing.Index, listing.Size)
+	for until := time.Now().Add(f.quiet.Max); ; {
+		listing.Close()
+		at := listing.Index
+		wait := min(f.quiet.Min, time.Until(until))
+		if wait <= 0 {
+			return f.source.List(ctx, Query{Prefix: q.Prefix})
+		}
+		listing, err = f.source.List(ctx, Query{Prefix: q.Prefix, After: at, Wait: wait})
+		if err != nil || listing.Index <= at {
+			return listing, err
+		}
+	}
+}
+
+// compare writes what differs between the listing and the destination.
+func (f *follower) compare(ctx context.Context, listing *Listing) error {
+	arrived := time.Now()
+	f.status.answered(listing.Index, listing.Size)
+	m := f.ledger.mirror
+	m.pass++
+	births := &rebirths{seen: f.seen.Index}
+	pending := Pending{Keys: len(m.keys), First: f.ledger.checkpoint.LastReplicated == 0, Filtered: listing.Filtered}
+	unreadable := 0
+	for e, err := range listing.Entries {
+		if err != nil {
+			return fmt.Errorf("read %q in %s: %w", f.scope.link.Source, f.scope.link.SourceDC, err)
+		}
+		f.status.update(func(s *Status) { s.Compared++; s.ReadBytes = listing.Read() })
+		rel, ok := f.scope.fromSource(e.Key)
+		if !ok {
+			if mangled(e.Key) {
+				unreadable++
+			}
+			continue
+		}
+		pending.Present++
+		next, differs := m.meet(rel, e, births)
+		if !differs {
+			continue
+		}
+		op := Op{Key: f.scope.destination(rel), Value: e.Value, Flags: e.Flags}
+		if err := f.ledger.add(ctx, change{rel: rel, op: op, next: next}); err != nil {
+			return err
+		}
+	}
+	f.noteUnreadable(unreadable)
+	if listing.Incarnation == "" && f.suspect == "" {
+		f.suspect = births.suspicion()
+	}
+	f.seen = listing.Position
+	return f.settle(ctx, listing.Position, pending, arrived)
+}
+
+// settle carries out the deletes or holds them, and moves the checkpoint as far as
+// it may go.
+func (f *follower) settle(ctx context.Context, to Position, pending Pending, arrived time.Time) error {
+	rels := f.ledger.mirror.unmet() // what is only queued is not in the mirror yet
+	pending.Deletes, pending.Suspect = len(rels), f.suspect
+	held := f.guard.Judge(pending)
+	next := func() Checkpoint {
+		c := f.ledger.checkpoint
+		c.Held, c.Suspect = held, ""
+		if held == "" {
+			c.moveTo(to)
+		} else {
+			c.Suspect = f.suspect
+		}
+		return c
+	}
+	if held == "" {
+		for _, rel := range rels {
+			op := Op{Key: f.scope.destination(rel), Delete: true}
+			if err := f.ledger.add(ctx, change{rel: rel, op: op}); err != nil {
+				return err
+			}
+		}
+		rels = nil
+	}
+	if err := f.ledger.finish(ctx, next()); err != nil {
+		return err
+	}
+	if held == "" {
+		f.suspect, f.base = "", to
+	}
+	f.report(held, rels, pending.Keys)
+	f.status.compared(arrived, f.ledger.checkpoint.LastReplicated, len(rels), held)
+	return nil
+}
+
+// report logs a hold once, and again when it changes or ends.
+func (f *follower) report(held string, rels []string, keys int) {
+	now := ""
+	if held != "" {
+		now = fmt.Sprintf("%d %s", len(rels), held)
+	}
+	if now == f.warned {
+		return
+	}
+	f.warned = now
+	if held == "" {
+		f.log.Info("deletes are no longer held")
+		return
+	}
+	f.log.Warn("deletes held: nothing is deleted until they are allowed, everything else is copied",
+		"reason", held, "would_delete", len(rels), "of_keys", keys, "for_example", f.scope.destination(rels[0]),
+		"to_allow", "run once with -allow-mass-delete -once")
+}
+
+func (f *follower) noteUnreadable(n int) {
+	changed := false
+	f.status.update(func(s *Status) {
+		changed = s.Unreadable != n
+		s.Unreadable = n
+	})
+	if changed && n > 0 {
+		f.log.Warn("keys whose names are not UTF-8 are not copied: the HTTP API cannot carry them", "keys", n)
+	}
+}

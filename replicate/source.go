@@ -1,0 +1,135 @@
+package replicate
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"time"
+)
+
+// ErrMoved means that the checkpoint is no longer where this daemon left it, so
+// that nothing of the batch was applied.
+var ErrMoved = errors.New("the checkpoint was moved by another daemon")
+
+// Source is what replication asks of the datacenter it copies from.
+type Source interface {
+	// List answers with everything under the prefix. It waits for news when the
+	// query has an After, and answers what there is when the wait is over.
+	// The caller closes the listing.
+	List(ctx context.Context, q Query) (*Listing, error)
+}
+
+// Sink is what replication asks of the datacenter it copies to.
+type Sink interface {
+	// List answers with everything under prefix, as of now.
+	List(ctx context.Context, prefix string) (*Listing, error)
+
+	// Load returns the value at key and its modify index. Both are zero when
+	// there is no such key.
+	Load(ctx context.Context, key string) (value []byte, index uint64, err error)
+
+	// Apply writes the record if it is still at its index, and then the
+	// operations, all or nothing, and returns the record's new index. ErrMoved
+	// means that the record was not at its index; after any other error the
+	// outcome is unknown. An operation larger than the limits comes in a batch
+	// of its own and may land after the record did.
+	Apply(ctx context.Context, b Batch) (uint64, error)
+
+	// Limits returns how much a batch may hold.
+	Limits() Limits
+
+	// Cost is what an operation takes of Limits.Bytes.
+	Cost(op Op) int
+}
+
+// Query is one question to a source.
+type Query struct {
+	Prefix string
+
+	// After is the index of the last answer; 0 asks for an answer at once.
+	After uint64
+
+	// Wait bounds the wait for news, 0 leaves it to the source.
+	Wait time.Duration
+
+	// Fresh asks for an answer confirmed by the source's leader. It is asked
+	// when another answer was suspicious.
+	Fresh bool
+}
+
+// Listing is a source's or a destination's answer. It holds a connection until it
+// is closed.
+type Listing struct {
+	Position
+
+	// KnownLeader says that the answering server knew its leader.
+	KnownLeader bool
+
+	// Filtered says that the token was not allowed to see all that there is.
+	Filtered bool
+
+	// Size is the length of the whole answer in bytes, negative when unknown.
+	// Read is how much of it was decoded so far.
+	Size int64
+	Read func() int64
+
+	// Entries can be ranged over once. An error ends it: only a loop without one
+	// has seen the whole answer.
+	Entries iter.Seq2[Entry, error]
+
+	// Close releases the connection, whether or not the entries were read.
+	Close func()
+}
+
+// Position is a point in the history of one datacenter.
+type Position struct {
+	// Index is the source's index of the prefix.
+	Index uint64
+
+	// Datacenter and Incarnation identify the history the index belongs to. Both
+	// are empty when the source does not tell.
+	Datacenter, Incarnation string
+}
+
+func (p Position) sameHistory(q Position) bool {
+	return p.Datacenter == q.Datacenter && p.Incarnation == q.Incarnation
+}
+
+// Entry is a key as it is stored. Its value belongs to whoever received it.
+type Entry struct {
+	Key         string
+	Value       []byte
+	Flags       uint64
+	CreateIndex uint64
+	ModifyIndex uint64
+}
+
+// Op is one change at the destination.
+type Op struct {
+	Key    string
+	Delete bool
+	Value  []byte
+	Flags  uint64
+}
+
+// Batch is a set of operations that land together, after their record.
+type Batch struct {
+	Record Record
+	Ops    []Op
+}
+
+// Record is a link's checkpoint as it stands, or shall stand, at the destination.
+type Record struct {
+	Key   string
+	Value []byte
+
+	// Index is the modify index the key must have for the batch to land; 0 means
+	// that it must not exist.
+	Index uint64
+}
+
+// Limits bound a batch. The record is part of it.
+type Limits struct {
+	Ops   int
+	Bytes int
+}

@@ -1,0 +1,138 @@
+package replicate
+
+import (
+	"sync"
+	"time"
+)
+
+// State is what a link is doing.
+type State string
+
+// The states of a link.
+const (
+	Syncing   State = "syncing"   // comparing all of source and destination
+	Following State = "following" // in step, or applying the latest change
+	Retrying  State = "retrying"  // the last attempt failed
+	Held      State = "held"      // following, but deletes wait for an operator
+)
+
+// States lists all states.
+func States() []State { return []State{Syncing, Following, Retrying, Held} }
+
+// Status is a link's report.
+type Status struct {
+	Link  string
+	State State
+
+	// SourceIndex is the newest index seen at the source, AppliedIndex the
+	// checkpoint: everything up to there is at the destination.
+	SourceIndex, AppliedIndex uint64
+
+	// Lag is how long ago the destination last held all that the source was known
+	// to have, or how long the engine runs if it never did; 0 while it does.
+	Lag time.Duration
+
+	// Pending is how many differences are known and not yet written. HeldDeletes
+	// is how many of them are deletes that wait for an operator.
+	Pending, HeldDeletes int
+	HeldReason           string
+
+	// Compared counts the entries of the answer being compared. ReadBytes of its
+	// SizeBytes were decoded; SizeBytes is negative when the source does not tell.
+	Compared             int
+	ReadBytes, SizeBytes int64
+
+	// Applied, Deleted and Bytes count keys set, keys deleted and bytes of values
+	// copied since New.
+	Applied, Deleted, Bytes uint64
+
+	// Unreadable is how many keys of the last answer could not be copied because
+	// their names are not UTF-8.
+	Unreadable int
+
+	// Errors counts failed attempts since New, LastError is the latest and stays
+	// after a success. LastSuccess is zero before the first.
+	Errors      uint64
+	LastError   string
+	LastSuccess time.Time
+}
+
+// tracker keeps a link's status. Its owner writes, anyone may read.
+type tracker struct {
+	mu      sync.Mutex
+	status  Status
+	current bool      // the destination holds all that the source was known to have
+	inStep  time.Time // when it last did, or when the engine was made
+}
+
+func newTracker(link string) *tracker {
+	return &tracker{status: Status{Link: link, State: Syncing}, inStep: time.Now()}
+}
+
+func (t *tracker) update(f func(s *Status)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f(&t.status)
+}
+
+func (t *tracker) snapshot() Status {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.status
+	if !t.current {
+		s.Lag = max(0, time.Since(t.inStep))
+	}
+	return s
+}
+
+// answered notes an answer of the source. One at another index than before is
+// news: the destination held everything until now.
+func (t *tracker) answered(index uint64, size int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.current && index != t.status.SourceIndex {
+		t.current, t.inStep = false, time.Now()
+	}
+	t.status.SourceIndex = index
+	t.status.Compared, t.status.ReadBytes, t.status.SizeBytes = 0, 0, size
+}
+
+func (t *tracker) queued(n int) {
+	t.update(func(s *Status) { s.Pending += n })
+}
+
+// wrote counts a batch by what it added to the checkpoint.
+func (t *tracker) wrote(was, is Checkpoint, n int) {
+	t.update(func(s *Status) {
+		s.Pending -= n
+		s.Applied += is.Applied - was.Applied
+		s.Deleted += is.Deleted - was.Deleted
+		s.Bytes += is.Bytes - was.Bytes
+		s.AppliedIndex = is.LastReplicated
+	})
+}
+
+// compared ends a step whose answer arrived at that time. held deletes are left,
+// none when the destination is in step.
+func (t *tracker) compared(at time.Time, applied uint64, held int, reason string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.status.AppliedIndex = applied
+	t.status.Pending, t.status.HeldDeletes, t.status.HeldReason = held, held, reason
+	if held > 0 {
+		t.status.State, t.current = Held, false
+		return
+	}
+	t.status.State = Following
+	t.status.LastSuccess = time.Now()
+	t.current, t.inStep = true, at
+}
+
+func (t *tracker) failed(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.current = false
+	t.status.State = Retrying
+	t.status.Errors++
+	t.status.LastError = err.Error()
+}

@@ -1,0 +1,296 @@
+package replicate
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+// store is a key/value table with Consul's indexes, enough to be a Source and a
+// Sink of the engine's pure logic. What a real agent answers is tested elsewhere.
+type store struct {
+	mu       sync.Mutex
+	index    uint64
+	keys     map[string]Entry
+	changed  chan struct{}
+	identity Position // Index unused
+
+	leaderless, filtered bool
+	limits               Limits
+	lists                int
+
+	// fault is asked before each call, by its name; cut says after how many
+	// entries a listing breaks, negative for never.
+	fault func(call string) error
+	cut   func() int
+	// afterApply is asked after a batch landed: its error makes the outcome unknown.
+	afterApply func() error
+	ops        int // operations that changed something
+	applied    int // batches that landed
+}
+
+var errCut = errors.New("connection reset")
+
+func newStore() *store {
+	return &store{
+		index: 1, keys: map[string]Entry{}, changed: make(chan struct{}),
+		identity:   Position{Datacenter: "id", Incarnation: "one"},
+		limits:     Limits{Ops: 16, Bytes: 4096},
+		fault:      func(string) error { return nil },
+		cut:        func() int { return -1 },
+		afterApply: func() error { return nil },
+	}
+}
+
+func (s *store) wakeLocked() {
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+func (s *store) put(key, value string, flags uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.index++
+	s.putLocked(key, []byte(value), flags)
+	s.wakeLocked()
+}
+
+func (s *store) putLocked(key string, value []byte, flags uint64) {
+	e := Entry{Key: key, Value: value, Flags: flags, CreateIndex: s.index, ModifyIndex: s.index}
+	if old, ok := s.keys[key]; ok {
+		e.CreateIndex = old.CreateIndex
+	}
+	s.keys[key] = e
+}
+
+func (s *store) del(keys ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.index++
+	for _, k := range keys {
+		delete(s.keys, k)
+	}
+	s.wakeLocked()
+}
+
+// mutate changes the store's history under its lock.
+func (s *store) mutate(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f()
+	s.wakeLocked()
+}
+
+// contents is what lies under prefix, by the rest of the key.
+func (s *store) contents(prefix string) map[string]string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := map[string]string{}
+	for k, e := range s.keys {
+		if rel, ok := strings.CutPrefix(k, prefix); ok {
+			all[rel] = fmt.Sprintf("%d:%s", e.Flags, e.Value)
+		}
+	}
+	return all
+}
+
+func (s *store) answerLocked(prefix string) *Listing {
+	var entries []Entry
+	for _, k := range slices.Sorted(maps.Keys(s.keys)) {
+		if strings.HasPrefix(k, prefix) {
+			entries = append(entries, s.keys[k])
+		}
+	}
+	s.lists++
+	cut := s.cut()
+	l := &Listing{
+		Position:    Position{Index: s.index, Datacenter: s.identity.Datacenter, Incarnation: s.identity.Incarnation},
+		KnownLeader: !s.leaderless, Filtered: s.filtered, Size: -1,
+		Read: func() int64 { return 0 }, Close: func() {},
+	}
+	l.Entries = func(yield func(Entry, error) bool) {
+		for i, e := range entries {
+			if i == cut {
+				break
+			}
+			if !yield(e, nil) {
+				return
+			}
+		}
+		if cut >= 0 {
+			yield(Entry{}, errCut)
+		}
+	}
+	return l
+}
+
+type memSource struct{ *store }
+
+func (s memSource) List(ctx context.Context, q Query) (*Listing, error) {
+	wait := q.Wait
+	if wait == 0 {
+		wait = time.Minute
+	}
+	over := time.After(wait)
+	for {
+		s.mu.Lock()
+		if err := s.fault("list"); err != nil {
+			s.mu.Unlock()
+			return nil, err
+		}
+		if q.After == 0 || s.index > q.After {
+			defer s.mu.Unlock()
+			return s.answerLocked(q.Prefix), nil
+		}
+		changed := s.changed
+		s.mu.Unlock()
+		select {
+		case <-changed:
+		case <-over:
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return s.answerLocked(q.Prefix), nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+type memSink struct{ *store }
+
+func (s memSink) List(_ context.Context, prefix string) (*Listing, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.fault("list"); err != nil {
+		return nil, err
+	}
+	return s.answerLocked(prefix), nil
+}
+
+func (s memSink) Load(_ context.Context, key string) ([]byte, uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.fault("load"); err != nil {
+		return nil, 0, err
+	}
+	e := s.keys[key]
+	return e.Value, e.ModifyIndex, nil
+}
+
+func (s memSink) Limits() Limits { return s.limits }
+func (s memSink) Cost(op Op) int { return len(op.Key) + len(op.Value) + 20 }
+
+func (s memSink) Apply(_ context.Context, b Batch) (uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.fault("apply"); err != nil {
+		return 0, err
+	}
+	cost := s.Cost(Op{Key: b.Record.Key, Value: b.Record.Value})
+	for _, op := range b.Ops {
+		cost += s.Cost(op)
+	}
+	if len(b.Ops)+1 > s.limits.Ops || cost > s.limits.Bytes && len(b.Ops) > 1 {
+		return 0, fmt.Errorf("batch of %d operations and %d bytes is too large", len(b.Ops)+1, cost)
+	}
+	if s.keys[b.Record.Key].ModifyIndex != b.Record.Index {
+		return 0, ErrMoved
+	}
+	s.index++
+	s.putLocked(b.Record.Key, b.Record.Value, 0)
+	for _, op := range b.Ops {
+		old, had := s.keys[op.Key]
+		switch {
+		case op.Delete && had:
+			delete(s.keys, op.Key)
+		case !op.Delete && (!had || old.Flags != op.Flags || !bytes.Equal(old.Value, op.Value)):
+			s.putLocked(op.Key, op.Value, op.Flags)
+		default:
+			return 0, fmt.Errorf("operation on %q changes nothing", op.Key)
+		}
+		s.ops++
+	}
+	s.applied++
+	s.wakeLocked()
+	return s.index, s.afterApply()
+}
+
+// testConfig links source to sink through one link in the syntax of ParseLink.
+func testConfig(t testing.TB, source, sink *store, link string, excludes ...string) Config {
+	t.Helper()
+	l, err := ParseLink(link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Excludes = excludes
+	return Config{
+		Links: []Link{l}, DestinationDC: "beijing", StatusPath: DefaultStatusPath,
+		Source: func(string) Source { return memSource{source} }, Sink: memSink{sink},
+		Guard: Guard{MaxFraction: DefaultMaxDeleteFraction}, Retry: Retry{Base: time.Millisecond, Max: time.Second},
+		Writer: "test", Log: hclog.New(&hclog.LoggerOptions{Output: io.Discard}),
+	}
+}
+
+// run starts the engine and stops it with the test, or with the returned function.
+func run(t testing.TB, cfg Config) (*Replicator, func()) {
+	t.Helper()
+	r, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx) }()
+	var once sync.Once
+	stop := func() {
+		once.Do(func() {
+			cancel()
+			if err := <-done; err != nil {
+				t.Errorf("Run: %v", err)
+			}
+		})
+	}
+	t.Cleanup(stop)
+	return r, stop
+}
+
+func runOnce(t testing.TB, cfg Config) error {
+	t.Helper()
+	cfg.Once = true
+	r, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.Run(t.Context())
+}
+
+func sameContents(t testing.TB, source, sink *store, from, to string) {
+	t.Helper()
+	want, got := source.contents(from), sink.contents(to)
+	if !maps.Equal(want, got) {
+		t.Errorf("destination holds %d keys %v,\nsource %d keys %v", len(got), got, len(want), want)
+	}
+}
+
+func checkpointOf(t testing.TB, sink *store, link Link) Checkpoint {
+	t.Helper()
+	value, index, err := memSink{sink}.Load(t.Context(), CheckpointKey(DefaultStatusPath, link))
+	if err != nil || index == 0 {
+		t.Fatalf("no checkpoint (%v)", err)
+	}
+	c, err := DecodeCheckpoint(value, link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
