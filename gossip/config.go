@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/go-metrics"
 	"github.com/hashicorp/memberlist"
 	"github.com/hashicorp/serf/serf"
 )
@@ -142,6 +143,7 @@ func (c *Config) serfConfig(transport memberlist.Transport) (*serf.Config, error
 	override(&s.ReconnectTimeout, c.ReconnectTimeout)
 	s.ReconnectTimeoutOverride = c.ReconnectTimeoutOf
 	s.RejoinAfterLeave = c.RejoinAfterLeave
+	s.MetricLabels = []metrics.Label{{Name: "network", Value: strings.ToLower(c.Pool)}}
 	s.MinQueueDepth = 4096
 	s.QueueDepthWarning = 1_000_000
 	s.LeavePropagateDelay = leavePropagateDelay

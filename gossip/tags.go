@@ -7,6 +7,7 @@ import (
 
 	"github.com/hashicorp/go-msgpack/v2/codec"
 	"github.com/hashicorp/memberlist"
+	"github.com/hashicorp/serf/serf"
 
 	"github.com/hanse-project/hanse/version"
 )
@@ -45,9 +46,17 @@ type ServerTags struct {
 	ACLs bool
 }
 
+// poolTag marks our servers in the WAN pool. A member of the same server looks the
+// same in both pools otherwise, and joining the port of the wrong pool would make one
+// of the two.
+const (
+	poolTag = "hanse_pool"
+	poolWAN = "wan"
+)
+
 // LANServer returns the tags of a server in the LAN pool.
 func LANServer(nodeID, dc string, s ServerTags) map[string]string {
-	tags := WANServer(nodeID, dc, s)
+	tags := server(nodeID, dc, s)
 	if s.WANJoinPort > 0 {
 		tags["wan_join_port"] = strconv.Itoa(s.WANJoinPort)
 	}
@@ -56,6 +65,16 @@ func LANServer(nodeID, dc string, s ServerTags) map[string]string {
 
 // WANServer returns the tags of a server in the WAN pool.
 func WANServer(nodeID, dc string, s ServerTags) map[string]string {
+	tags := server(nodeID, dc, s)
+	tags[poolTag] = poolWAN
+	return tags
+}
+
+// IsWANMember says that m is one of our servers in the WAN pool. Consul's servers
+// have no such mark.
+func IsWANMember(m serf.Member) bool { return m.Tags[poolTag] == poolWAN }
+
+func server(nodeID, dc string, s ServerTags) map[string]string {
 	tags := common(nodeID, dc, RoleServer)
 	tags["port"] = strconv.Itoa(s.Port)
 	tags["raft_vsn"] = strconv.Itoa(raftProtocol)

@@ -77,6 +77,9 @@ func (c Config) tags() map[string]string {
 }
 
 func (c Config) admit(m serf.Member) error {
+	if gossip.IsWANMember(m) {
+		return fmt.Errorf("Member '%s' is of a WAN pool: join its address with the port that is ports.serf_lan there", m.Name)
+	}
 	if dc := m.Tags["dc"]; dc != c.Datacenter {
 		return fmt.Errorf("Member '%s' part of wrong datacenter '%s': this agent ('%s') is in '%s', and a LAN pool holds one datacenter; "+
 			"join an agent of '%s' here, or link the two datacenters with `join -wan` between servers",

@@ -64,14 +64,14 @@ func profile(dev bool) *memberlist.Config {
 }
 
 func admit(m serf.Member) error {
-	if _, ok := gossip.ParseWANServer(m); ok {
+	s, ok := gossip.ParseWANServer(m)
+	if ok && m.Name == gossip.WANName(s.Name, s.Datacenter) && (s.Feature == 0 || gossip.IsWANMember(m)) {
 		return nil
 	}
-	err := fmt.Errorf("Member '%s' is not a server", m.Name)
-	if m.Tags["role"] == gossip.RoleClient {
-		err = fmt.Errorf("%w: the WAN pool holds servers only; check that the address is a server's and the port its ports.serf_wan", err)
+	if role := m.Tags["role"]; role == gossip.RoleClient || ok {
+		return fmt.Errorf("Member '%s' is not a server of a WAN pool: check that the address is a server's and the port its ports.serf_wan", m.Name)
 	}
-	return err
+	return fmt.Errorf("Member '%s' is not a server", m.Name)
 }
 
 // Servers returns the servers of all datacenters by name, whatever their status.

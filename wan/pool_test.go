@@ -1,6 +1,7 @@
 package wan
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -92,13 +93,12 @@ func TestOnlyServersAreLetIn(t *testing.T) {
 		gossiptest.NewWatch(t, client.Pool, gossip.Handler{})
 
 		_, err = a.Join([]string{"127.0.0.2:8301"})
-		if err == nil || !strings.Contains(err.Error(), "Member 'client' is not a server") ||
+		if err == nil || !strings.Contains(err.Error(), "Member 'client' is not a server of a WAN pool") ||
 			!strings.Contains(err.Error(), "ports.serf_wan") {
 			t.Errorf("joining a client's LAN port: %v", err)
 		}
-		// The client knows no such rule. It is not let in, and it is told.
 		_, err = client.Join([]string{a.addr()})
-		if err == nil || !strings.Contains(err.Error(), "does not list this agent as 'client'") {
+		if err == nil || !strings.Contains(err.Error(), "Member 'a.shanghai' is of a WAN pool") {
 			t.Errorf("a client that joins a WAN port: %v", err)
 		}
 		time.Sleep(5 * time.Minute)
@@ -106,6 +106,39 @@ func TestOnlyServersAreLetIn(t *testing.T) {
 			t.Errorf("the WAN pool has %d members, want 1", n)
 		}
 	})
+}
+
+func TestJoiningThePortOfTheOtherPool(t *testing.T) {
+	gossiptest.Bubble(t, func(t *testing.T, network *gossiptest.Network) {
+		a := startSite(t, network, "a", "shanghai", "127.0.0.1")
+		b := startSite(t, network, "b", "shanghai", "127.0.0.2")
+		_, err := b.lan.Join([]string{a.wan.addr()})
+		if err == nil || !strings.Contains(err.Error(), "is of a WAN pool") || !strings.Contains(err.Error(), "ports.serf_lan") {
+			t.Errorf("LAN joins a WAN port: %v", err)
+		}
+		_, err = b.wan.Join([]string{a.lan.addr()})
+		if err == nil || !strings.Contains(err.Error(), "'a' is not a server of a WAN pool") {
+			t.Errorf("WAN joins a LAN port: %v", err)
+		}
+		time.Sleep(5 * time.Minute)
+		for _, m := range []member{a.lan, a.wan, b.lan, b.wan} {
+			if n := len(m.Members()); n != 1 {
+				t.Errorf("the pool of %s has %d members, want 1", m.Local().Name, n)
+			}
+		}
+	})
+}
+
+func TestConsulServersAreLetIn(t *testing.T) {
+	tags := map[string]string{"role": "consul", "dc": "dc1", "port": "8300", "vsn": "2", "build": "1.21.4:abc"}
+	if err := admit(serf.Member{Name: "alpha.dc1", Addr: []byte{127, 0, 0, 1}, Tags: tags}); err != nil {
+		t.Error(err)
+	}
+	tags["port"] = "none"
+	err := admit(serf.Member{Name: "alpha.dc1", Addr: []byte{127, 0, 0, 1}, Tags: tags})
+	if err == nil || err.Error() != "Member 'alpha.dc1' is not a server" {
+		t.Errorf("a server without a port: %v", err)
+	}
 }
 
 func TestNamesAreUnique(t *testing.T) {
@@ -214,4 +247,34 @@ func TestLANServersAreFloodedIntoTheWAN(t *testing.T) {
 		w.UntilStatus(t, "b1.beijing", serf.StatusAlive)
 		b2.wan.UntilStatus(t, "s3.shanghai", serf.StatusAlive)
 	})
+}
+
+func TestPokedFlooderDoesNotWait(t *testing.T) {
+	gossiptest.Bubble(t, func(t *testing.T, network *gossiptest.Network) {
+		w := start(t, network, "a", "shanghai", "127.0.0.1:8302")
+		looks := make(chan time.Time)
+		f := NewFlooder(w.Pool, func() []gossip.Server { looks <- time.Now(); return nil }, gossiptest.Logger(t))
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); f.Run(ctx) }()
+		first := <-looks
+		f.Poke()
+		if second := <-looks; !second.Equal(first) {
+			t.Errorf("looked %v after the poke", second.Sub(first))
+		}
+		if third := <-looks; third.Sub(first) != time.Minute {
+			t.Errorf("looked %v later by itself, want a minute", third.Sub(first))
+		}
+		cancel()
+		<-done
+	})
+}
+
+func TestTimersAreThoseOfThePeers(t *testing.T) {
+	p := profile(false)
+	got := []time.Duration{p.ProbeInterval, p.ProbeTimeout, p.GossipInterval, p.PushPullInterval, p.TCPTimeout, p.GossipToTheDeadTime}
+	want := []time.Duration{5 * time.Second, 3 * time.Second, time.Second / 2, time.Minute, 30 * time.Second, time.Minute}
+	if !slices.Equal(got, want) || p.SuspicionMult != 6 || p.RetransmitMult != 4 || p.GossipNodes != 3 {
+		t.Errorf("timers are %v, %d, %d, %d", got, p.SuspicionMult, p.RetransmitMult, p.GossipNodes)
+	}
 }
