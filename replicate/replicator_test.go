@@ -400,24 +400,24 @@ func TestQuietLetsTheSourceSettle(t *testing.T) {
 		cfg.Quiet = Quiet{Min: 5 * time.Second, Max: 20 * time.Second}
 		run(t, cfg)
 		synctest.Wait()
-		before := sink.applied
+		before := sink.batches()
 		for range 4 {
 			source.put("config/x", fmt.Sprint(time.Now()), 0)
 			time.Sleep(3 * time.Second)
 		}
-		if sink.applied != before {
+		if sink.batches() != before {
 			t.Error("a change was applied before the source was quiet")
 		}
 		time.Sleep(4 * time.Second)
-		if sink.applied != before+1 {
-			t.Errorf("%d batches once it was quiet, want 1", sink.applied-before)
+		if sink.batches() != before+1 {
+			t.Errorf("%d batches once it was quiet, want 1", sink.batches()-before)
 		}
 		for range 14 { // never quiet: after 20 s at the latest
 			source.put("config/x", fmt.Sprint(time.Now()), 0)
 			time.Sleep(2 * time.Second)
 		}
-		if sink.applied != before+2 {
-			t.Errorf("%d batches while the source is never quiet, want 1", sink.applied-before-1)
+		if sink.batches() != before+2 {
+			t.Errorf("%d batches while the source is never quiet, want 1", sink.batches()-before-1)
 		}
 	})
 }

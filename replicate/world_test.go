@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -89,6 +90,14 @@ func (s *store) mutate(f func()) {
 	defer s.mu.Unlock()
 	f()
 	s.wakeLocked()
+}
+
+// batches counts those that landed, once nothing else runs at this instant.
+func (s *store) batches() int {
+	synctest.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.applied
 }
 
 // contents is what lies under prefix, by the rest of the key.
