@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"reflect"
+	"strconv"
 	"testing"
 
 	"github.com/hashicorp/serf/serf"
@@ -126,6 +127,39 @@ func FuzzUserEvent(f *testing.F) {
 		same, err := decodeUserEvent(again)
 		if err != nil || same.Name != e.Name || same.TagFilter != e.TagFilter || !bytes.Equal(same.Payload, e.Payload) {
 			t.Errorf("%+v came back as %+v, %v", e, same, err)
+		}
+	})
+}
+
+func TestSlowHandlerHoldsNothingUp(t *testing.T) {
+	gossiptest.Bubble(t, func(t *testing.T, network *gossiptest.Network) {
+		p, err := New(defaults(t, on(network, "a", "127.0.0.1:8301")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		const events = 5000 // more than all the buffers on the way
+		release, got := make(chan struct{}), make(chan string, events)
+		gossiptest.NewWatch(t, p.Pool, gossip.Handler{
+			Member: func(serf.EventType, serf.Member) { <-release },
+			User: func(e serf.UserEvent) {
+				if len(p.Members()) == 1 { // asking the pool from here is allowed
+					got <- e.Name
+				}
+			},
+		})
+		for n := range events {
+			if err := p.UserEvent(strconv.Itoa(n), nil, false); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := len(p.Members()); n != 1 {
+			t.Errorf("%d members", n)
+		}
+		close(release)
+		for n := range events {
+			if name := <-got; name != strconv.Itoa(n) {
+				t.Fatalf("event %d is %s", n, name)
+			}
 		}
 	})
 }
