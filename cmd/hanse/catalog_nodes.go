@@ -17,11 +17,11 @@ var catalogNodes = command{
 	prepare: func(fs *flag.FlagSet) work {
 		client, format := clusterFlags(fs), formatFlag(fs)
 		detailed := fs.Bool("detailed", false, "Show whole IDs, tagged addresses and metadata.")
-		near := fs.String("near", "", "`node` by whose distance to sort; _agent is the one asked.")
+		near := fs.String("near", "", "The `node` by whose distance to sort; _agent is the one asked.")
 		meta := keyValues{}
-		fs.Var(meta, "node-meta", "`key=value` that a node's metadata must hold; may be repeated.")
-		service := fs.String("service", "", "`name` of a service that the nodes run.")
-		filter := fs.String("filter", "", "`expression` that nodes have to match.")
+		fs.Var(meta, "node-meta", "A `key=value` that a node's metadata must hold; may be repeated.")
+		service := fs.String("service", "", "The `name` of a service that the nodes run.")
+		filter := fs.String("filter", "", "An `expression` that nodes have to match.")
 		return func(_ context.Context, std stdio, args []string) error {
 			if err := wantArgs(args, 0); err != nil {
 				return err

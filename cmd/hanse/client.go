@@ -20,15 +20,15 @@ type clientFlags struct {
 // agentFlags declares the flags of a command that asks an agent about itself.
 func agentFlags(fs *flag.FlagSet) *clientFlags {
 	c := new(clientFlags)
-	fs.StringVar(&c.addr, "http-addr", "", "`address` of the agent's HTTP API, also from HANSE_HTTP_ADDR or\n      CONSUL_HTTP_ADDR; http://127.0.0.1:8500 by default, unix:///path for a socket.")
-	fs.StringVar(&c.token, "token", "", "ACL `token` to send, also from HANSE_HTTP_TOKEN or CONSUL_HTTP_TOKEN.")
-	fs.StringVar(&c.tokenFile, "token-file", "", "`path` of a file that holds the ACL token.")
-	fs.StringVar(&c.caFile, "ca-file", "", "`path` of the CA certificate that signed the agent's, also from\n      HANSE_CACERT or CONSUL_CACERT.")
-	fs.StringVar(&c.caPath, "ca-path", "", "`directory` of CA certificates, also from HANSE_CAPATH or CONSUL_CAPATH.")
-	fs.StringVar(&c.clientCert, "client-cert", "", "`path` of our certificate, also from HANSE_CLIENT_CERT or\n      CONSUL_CLIENT_CERT.")
-	fs.StringVar(&c.clientKey, "client-key", "", "`path` of our certificate's key, also from HANSE_CLIENT_KEY or\n      CONSUL_CLIENT_KEY.")
-	fs.StringVar(&c.tlsServerName, "tls-server-name", "", "`name` to expect in the agent's certificate, also from\n      HANSE_TLS_SERVER_NAME or CONSUL_TLS_SERVER_NAME.")
-	fs.StringVar(&c.partition, "partition", "", "admin partition `name`, sent along to agents that have partitions.")
+	fs.StringVar(&c.addr, "http-addr", "", "The `address` of the agent's HTTP API, also from HANSE_HTTP_ADDR or\n      CONSUL_HTTP_ADDR; http://127.0.0.1:8500 by default, unix:///path for a socket.")
+	fs.StringVar(&c.token, "token", "", "The ACL `token` to send, also from HANSE_HTTP_TOKEN or CONSUL_HTTP_TOKEN.")
+	fs.StringVar(&c.tokenFile, "token-file", "", "The `path` of a file that holds the ACL token.")
+	fs.StringVar(&c.caFile, "ca-file", "", "The `path` of the CA certificate that signed the agent's, also from\n      HANSE_CACERT or CONSUL_CACERT.")
+	fs.StringVar(&c.caPath, "ca-path", "", "A `directory` of CA certificates, also from HANSE_CAPATH or CONSUL_CAPATH.")
+	fs.StringVar(&c.clientCert, "client-cert", "", "The `path` of our certificate, also from HANSE_CLIENT_CERT or\n      CONSUL_CLIENT_CERT.")
+	fs.StringVar(&c.clientKey, "client-key", "", "The `path` of our certificate's key, also from HANSE_CLIENT_KEY or\n      CONSUL_CLIENT_KEY.")
+	fs.StringVar(&c.tlsServerName, "tls-server-name", "", "The `name` to expect in the agent's certificate, also from\n      HANSE_TLS_SERVER_NAME or CONSUL_TLS_SERVER_NAME.")
+	fs.StringVar(&c.partition, "partition", "", "The `name` of an admin partition, sent along to agents that have partitions.")
 	return c
 }
 
@@ -36,9 +36,9 @@ func agentFlags(fs *flag.FlagSet) *clientFlags {
 // agentFlags, and which datacenter to ask and how fresh the answer must be.
 func clusterFlags(fs *flag.FlagSet) *clientFlags {
 	c := agentFlags(fs)
-	fs.StringVar(&c.datacenter, "datacenter", "", "`name` of the datacenter to ask; the agent's own by default.")
+	fs.StringVar(&c.datacenter, "datacenter", "", "The `name` of the datacenter to ask; the agent's own by default.")
 	fs.BoolVar(&c.stale, "stale", false, "Let any server answer, even one that is behind or has no leader.")
-	fs.StringVar(&c.namespace, "namespace", "", "`name` sent along to agents that have namespaces.")
+	fs.StringVar(&c.namespace, "namespace", "", "The `name` of a namespace, sent along to agents that have namespaces.")
 	return c
 }
 
@@ -71,13 +71,17 @@ func (c *clientFlags) query() *api.QueryOptions {
 	return &api.QueryOptions{AllowStale: c.stale}
 }
 
+// clientVariables are the environment variables that the client knows, without
+// CONSUL_ in front.
+var clientVariables = []string{
+	"HTTP_ADDR", "HTTP_TOKEN", "HTTP_TOKEN_FILE", "HTTP_AUTH", "HTTP_SSL", "HTTP_SSL_VERIFY",
+	"CACERT", "CAPATH", "CLIENT_CERT", "CLIENT_KEY", "TLS_SERVER_NAME", "NAMESPACE", "PARTITION",
+}
+
 // adoptHanseEnvironment gives every HANSE_ variable the place of its CONSUL_
 // twin, where the client and the commands that we start look for it.
 func adoptHanseEnvironment() {
-	for _, name := range []string{
-		"HTTP_ADDR", "HTTP_TOKEN", "HTTP_TOKEN_FILE", "HTTP_AUTH", "HTTP_SSL", "HTTP_SSL_VERIFY",
-		"CACERT", "CAPATH", "CLIENT_CERT", "CLIENT_KEY", "TLS_SERVER_NAME", "NAMESPACE", "PARTITION",
-	} {
+	for _, name := range clientVariables {
 		if value := os.Getenv("HANSE_" + name); value != "" {
 			os.Setenv("CONSUL_"+name, value)
 		}

@@ -24,7 +24,10 @@ var commands = []command{
 	raftRemovePeer,
 	reload,
 	snapshotGroup,
+	snapshotInspect,
 	snapshotRestore,
+	snapshotSave,
+	validate,
 	versionCommand,
 }
 

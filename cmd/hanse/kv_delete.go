@@ -17,7 +17,7 @@ var kvDelete = command{
 	prepare: func(fs *flag.FlagSet) work {
 		client := clusterFlags(fs)
 		cas := fs.Bool("cas", false, "Delete only if the key is still as it was at -modify-index.")
-		index := fs.Uint64("modify-index", 0, "`index` of the key's last change, for -cas.")
+		index := fs.Uint64("modify-index", 0, "The `index` of the key's last change, for -cas.")
 		recurse := fs.Bool("recurse", false, "Delete all keys that begin with the prefix.")
 		return func(_ context.Context, std stdio, args []string) error {
 			key, err := keyArgument(args, *recurse && len(args) > 0)

@@ -25,7 +25,7 @@ var kvGet = command{
 		fs.BoolVar(&show.detailed, "detailed", false, "Print indexes, flags and session as well.")
 		keys := fs.Bool("keys", false, "List the keys below the prefix, without values.")
 		recurse := fs.Bool("recurse", false, "Print all keys below the prefix.")
-		separator := fs.String("separator", "/", "`string` at which -keys cuts keys off, to list one level.")
+		separator := fs.String("separator", "/", "The `string` at which -keys cuts keys off, to list one level.")
 		return func(_ context.Context, std stdio, args []string) error {
 			key, err := keyArgument(args, *keys || *recurse)
 			if err != nil {

@@ -19,7 +19,7 @@ var kvImport = command{
 	examples: []string{"kv import @backup.json", "kv import -prefix=copy/ -"},
 	prepare: func(fs *flag.FlagSet) work {
 		client := clusterFlags(fs)
-		prefix := fs.String("prefix", "", "`string` to put before every key, as a folder.")
+		prefix := fs.String("prefix", "", "A `string` to put before every key, as a folder.")
 		return func(_ context.Context, std stdio, args []string) error {
 			switch {
 			case len(args) == 0:

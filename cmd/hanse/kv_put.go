@@ -23,9 +23,9 @@ var kvPut = command{
 		fs.BoolVar(&put.acquire, "acquire", false, "Lock the key with the session given by -session.")
 		fs.BoolVar(&put.release, "release", false, "Release the lock that the session given by -session holds.")
 		fs.BoolVar(&put.cas, "cas", false, "Write only if the key is still as it was at -modify-index.")
-		fs.StringVar(&put.pair.Session, "session", "", "`ID` of the session.")
-		fs.Uint64Var(&put.pair.Flags, "flags", 0, "`number` to keep with the value; its meaning is yours.")
-		fs.Uint64Var(&put.pair.ModifyIndex, "modify-index", 0, "`index` of the key's last change, for -cas; 0 if it must not exist.")
+		fs.StringVar(&put.pair.Session, "session", "", "The `ID` of the session.")
+		fs.Uint64Var(&put.pair.Flags, "flags", 0, "A `number` to keep with the value; its meaning is yours.")
+		fs.Uint64Var(&put.pair.ModifyIndex, "modify-index", 0, "The `index` of the key's last change, for -cas; 0 if it must not exist.")
 		encoded := fs.Bool("base64", false, "DATA is base64.")
 		return func(_ context.Context, std stdio, args []string) error {
 			data, err := put.readArguments(args, std.in)

@@ -27,9 +27,9 @@ var members = command{
 		client, format := agentFlags(fs), formatFlag(fs)
 		detailed := fs.Bool("detailed", false, "Show all tags of each member.")
 		wan := fs.Bool("wan", false, "List the servers of all datacenters, as a server knows them.")
-		status := fs.String("status", ".*", "`regexp` that the state has to match.")
-		filter := fs.String("filter", "", "`expression` that members have to match.")
-		segment := fs.String("segment", api.AllSegments, "network segment `name`, for agents that have segments.")
+		status := fs.String("status", ".*", "A `regexp` that the state has to match.")
+		filter := fs.String("filter", "", "An `expression` that members have to match.")
+		segment := fs.String("segment", api.AllSegments, "The `name` of a network segment, for agents that have segments.")
 		return func(_ context.Context, std stdio, _ []string) error {
 			wanted, err := regexp.Compile(*status)
 			if err != nil {

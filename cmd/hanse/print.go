@@ -45,7 +45,7 @@ type format string
 // formatFlag declares -format.
 func formatFlag(fs *flag.FlagSet) *format {
 	f := format(formatPretty)
-	fs.Var(&f, "format", "`format` of the output: pretty (the default) or json.")
+	fs.Var(&f, "format", "The `format` of the output: pretty (the default) or json.")
 	return &f
 }
 

@@ -15,8 +15,8 @@ var raftRemovePeer = command{
 	examples: []string{"operator raft remove-peer -address=10.0.0.3:8300"},
 	prepare: func(fs *flag.FlagSet) work {
 		client := clusterFlags(fs)
-		address := fs.String("address", "", "`IP:port` of the server.")
-		id := fs.String("id", "", "`ID` of the server.")
+		address := fs.String("address", "", "The `IP:port` of the server.")
+		id := fs.String("id", "", "The `ID` of the server.")
 		return func(_ context.Context, std stdio, args []string) error {
 			if err := wantArgs(args, 0); err != nil {
 				return err
