@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -91,9 +92,13 @@ func randomHistory(t *testing.T, rnd *rand.Rand) {
 	if rnd.IntN(2) == 0 {
 		source.identity, source.index = Position{}, 50 // a Consul source
 	}
+	var mu sync.Mutex // the engine's dice; rnd is the test's
+	dice := rand.New(rand.NewPCG(rnd.Uint64(), 1))
 	troubled := true
 	trouble := func(percent int) error {
-		if troubled && rnd.IntN(100) < percent {
+		mu.Lock()
+		defer mu.Unlock()
+		if troubled && dice.IntN(100) < percent {
 			return errCut
 		}
 		return nil
@@ -102,7 +107,9 @@ func randomHistory(t *testing.T, rnd *rand.Rand) {
 		s.fault = func(string) error { return trouble(10) }
 		s.cut = func() int {
 			if trouble(10) != nil {
-				return rnd.IntN(30)
+				mu.Lock()
+				defer mu.Unlock()
+				return dice.IntN(30)
 			}
 			return -1
 		}
@@ -136,7 +143,10 @@ func randomHistory(t *testing.T, rnd *rand.Rand) {
 			stop = start()
 		}
 	}
-	source.mutate(func() { delete(source.keys, "config/private/x"); troubled = false })
+	mu.Lock()
+	troubled = false
+	mu.Unlock()
+	source.mutate(func() { delete(source.keys, "config/private/x") })
 	time.Sleep(time.Minute)
 	sameContents(t, source, sink, "config/", "copy/")
 	stop()

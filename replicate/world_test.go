@@ -276,6 +276,9 @@ func run(t testing.TB, cfg Config) (*Replicator, func()) {
 func runOnce(t testing.TB, cfg Config) error {
 	t.Helper()
 	cfg.Once = true
+	if cfg.Retry.Attempts == 0 {
+		cfg.Retry.Attempts = 100
+	}
 	r, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
