@@ -7,9 +7,9 @@
 // with a service counts for that service, one without counts for all on the node.
 //
 // Registering what is already there changes no index. Every list has an index that
-// never falls: each table and each service notes when it last changed, and a service
-// that is gone leaves its name to the index of the last one that went
-// ([tableServices] and "services-gone"), so that no watcher sleeps through it.
+// never falls: each table, node, service and status notes when it last changed, and one
+// that is gone is answered with the index of its table, so that no watcher sleeps
+// through the end of what it watched.
 //
 // Mesh fields (Proxy, Connect, …) are kept and given back as they came; nothing here
 // acts on them but the question which instances accept mesh connections.

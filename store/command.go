@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/hashicorp/go-msgpack/v2/codec"
@@ -23,6 +24,7 @@ const headerLen = 9
 var commandHandle = func() *codec.MsgpackHandle {
 	h := &codec.MsgpackHandle{WriteExt: true}
 	h.StructToArray = true
+	h.MapType = reflect.TypeFor[map[string]any]()
 	h.TypeInfos = codec.NewTypeInfos([]string{"codec"})
 	return h
 }()

@@ -26,6 +26,10 @@ type Tx struct {
 	Import bool
 }
 
+// Unwatched is the same snapshot for reads that are not to be watched one by one, when
+// [View.WatchTouch] stands for them all.
+func (v *View) Unwatched() *View { return &View{txn: v.txn} }
+
 // First returns the first row of table whose index has the given value, and watches it.
 // Like the other accessors here it panics when table, index or the types of the
 // arguments do not fit the schema: that is a mistake in the program.
