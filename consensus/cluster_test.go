@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -119,46 +120,56 @@ func (s journalState) Persist(sink raft.SnapshotSink) error {
 
 func (s journalState) Release() {}
 
-// cluster is some nodes and the network between them.
+// cluster is some nodes, and the network between them with its faults.
 type cluster struct {
-	mu     sync.Mutex
-	net    map[raft.ServerAddress]raft.LoopbackTransport
-	nodes  map[raft.ServerID]*member
-	frozen map[raft.ServerID]chan struct{} // closed at the thaw
-	cut    map[raft.ServerID]bool
-	asked  map[raft.ServerID]int // ConfirmTerm calls that reached a server
+	nodes map[raft.ServerID]*member // under mu; not changed while the nodes are busy
+	asked atomic.Int64              // ConfirmTerm calls that reached a server
+
+	latency  time.Duration // of every packet; set before there is any traffic
+	raftOnly bool          // our own calls are spared the faults; likewise
+
+	mu    sync.Mutex
+	cut   map[way]bool
+	delay map[way]time.Duration
+	held  map[raft.ServerID]chan struct{} // closed at the thaw
 }
+
+// way is one direction between two servers.
+type way struct{ from, to raft.ServerID }
 
 type member struct {
 	*Node
 	journal *journal
 	server  raft.Server
+	trans   *raft.InmemTransport
 }
 
 func newCluster() *cluster {
 	return &cluster{
-		net:    map[raft.ServerAddress]raft.LoopbackTransport{},
-		nodes:  map[raft.ServerID]*member{},
-		frozen: map[raft.ServerID]chan struct{}{},
-		cut:    map[raft.ServerID]bool{},
-		asked:  map[raft.ServerID]int{},
+		nodes: map[raft.ServerID]*member{},
+		cut:   map[way]bool{},
+		delay: map[way]time.Duration{},
+		held:  map[raft.ServerID]chan struct{}{},
 	}
 }
 
 // start opens a node of the cluster over a pipe network; dir may be empty.
 func (c *cluster) start(t testing.TB, name, dir string, change ...func(*Config)) *member {
 	t.Helper()
-	addr, trans := raft.NewInmemTransport(raft.ServerAddress(name + ":8300"))
-	cfg := Config{DataDir: dir, NodeID: name, Transport: trans}
+	addr, trans := raft.NewInmemTransportWithTimeout(raft.ServerAddress(name+":8300"), time.Minute)
+	cfg := Config{DataDir: dir, NodeID: name, Transport: wire{trans, c, raft.ServerID(name)}}
 	for _, f := range change {
 		f(&cfg)
 	}
 	m := c.open(t, addr, cfg)
+	m.trans = trans
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.net[addr] = trans
+	for _, other := range c.nodes {
+		trans.Connect(other.server.Address, other.trans)
+		other.trans.Connect(addr, trans)
+	}
 	c.nodes[m.id] = m
-	c.rewireLocked()
 	return m
 }
 
@@ -184,28 +195,119 @@ func (m *member) stop(t testing.TB) {
 	}
 }
 
-// rewireLocked connects the pipes as the cuts have it.
-func (c *cluster) rewireLocked() {
-	for _, a := range c.nodes {
-		for _, b := range c.nodes {
-			if a == b {
-				continue
-			}
-			if c.cut[a.id] || c.cut[b.id] {
-				c.net[a.server.Address].Disconnect(b.server.Address)
-			} else {
-				c.net[a.server.Address].Connect(b.server.Address, c.net[b.server.Address])
-			}
-		}
-	}
+// cutWay loses all packets in one direction, or stops to.
+func (c *cluster) cutWay(from, to raft.ServerID, cut bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cut[way{from, to}] = cut
 }
 
 // isolate cuts a server from all others, or joins it to them again.
 func (c *cluster) isolate(id raft.ServerID, cut bool) {
+	for other := range c.nodes {
+		c.cutWay(id, other, cut)
+		c.cutWay(other, id, cut)
+	}
+}
+
+// delayWay makes packets in one direction late.
+func (c *cluster) delayWay(from, to raft.ServerID, by time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.cut[id] = cut
-	c.rewireLocked()
+	c.delay[way{from, to}] = by
+}
+
+// freeze holds all packets to and from a server until the returned thaw.
+func (c *cluster) freeze(id raft.ServerID) (thaw func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	held := make(chan struct{})
+	c.held[id] = held
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.held, id)
+		close(held)
+	}
+}
+
+// heal ends all cuts and delays.
+func (c *cluster) heal() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.cut)
+	clear(c.delay)
+}
+
+// hop takes as long as a packet does, and fails if it is lost.
+func (c *cluster) hop(ctx context.Context, from, to raft.ServerID) error {
+	c.mu.Lock()
+	held, delay := c.held[from], c.latency+c.delay[way{from, to}]
+	if held == nil {
+		held = c.held[to]
+	}
+	c.mu.Unlock()
+	if held != nil {
+		select {
+		case <-held:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	if delay > 0 {
+		select {
+		case <-time.After(delay):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	c.mu.Lock()
+	lost := c.cut[way{from, to}]
+	c.mu.Unlock()
+	if !lost {
+		return nil
+	}
+	select {
+	case <-time.After(500 * time.Millisecond):
+		return fmt.Errorf("no answer: packets from %s to %s are lost", from, to)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// both carries a question there and an answer back.
+func (c *cluster) both(ctx context.Context, from, to raft.ServerID, call func() error) error {
+	if err := c.hop(ctx, from, to); err != nil {
+		return err
+	}
+	err := call()
+	if err := c.hop(ctx, to, from); err != nil {
+		return err
+	}
+	return err
+}
+
+// wire is raft's transport of one server in the cluster.
+type wire struct {
+	*raft.InmemTransport
+	c    *cluster
+	from raft.ServerID
+}
+
+func (w wire) AppendEntriesPipeline(raft.ServerID, raft.ServerAddress) (raft.AppendPipeline, error) {
+	return nil, raft.ErrPipelineReplicationNotSupported
+}
+
+func (w wire) AppendEntries(id raft.ServerID, to raft.ServerAddress, req *raft.AppendEntriesRequest, rep *raft.AppendEntriesResponse) error {
+	return w.c.both(context.Background(), w.from, id, func() error { return w.InmemTransport.AppendEntries(id, to, req, rep) })
+}
+
+func (w wire) RequestVote(id raft.ServerID, to raft.ServerAddress, req *raft.RequestVoteRequest, rep *raft.RequestVoteResponse) error {
+	return w.c.both(context.Background(), w.from, id, func() error { return w.InmemTransport.RequestVote(id, to, req, rep) })
+}
+
+func (w wire) RequestPreVote(id raft.ServerID, to raft.ServerAddress, req *raft.RequestPreVoteRequest, rep *raft.RequestPreVoteResponse) error {
+	return w.c.both(context.Background(), w.from, id, func() error { return w.InmemTransport.RequestPreVote(id, to, req, rep) })
 }
 
 // kill ends a node for good.
@@ -216,7 +318,7 @@ func (c *cluster) kill(t testing.TB, m *member) {
 	defer c.mu.Unlock()
 	delete(c.nodes, m.id)
 	for _, other := range c.nodes {
-		c.net[other.server.Address].Disconnect(m.server.Address)
+		other.trans.Disconnect(m.server.Address)
 	}
 }
 
@@ -282,48 +384,45 @@ type link struct {
 	from raft.ServerID
 }
 
-// reach returns the node, waits while either end is frozen, and fails on a cut.
-func (l link) reach(ctx context.Context, id raft.ServerID) (*member, error) {
-	for {
-		l.c.mu.Lock()
-		m := l.c.nodes[id]
-		frozen := l.c.frozen[id]
-		if frozen == nil {
-			frozen = l.c.frozen[l.from]
-		}
-		cut := l.c.cut[id] || l.c.cut[l.from]
-		l.c.mu.Unlock()
-		switch {
-		case m == nil:
-			return nil, fmt.Errorf("connection to %s refused", id)
-		case frozen == nil && !cut:
-			return m, nil
-		}
-		select { // a cut loses packets: nothing comes back
-		case <-frozen:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
-}
-
-func (l link) ConfirmTerm(ctx context.Context, to raft.Server, term uint64) (bool, error) {
-	m, err := l.reach(ctx, to.ID)
-	if err != nil {
-		return false, err
-	}
+func (l link) node(id raft.ServerID) (*member, error) {
 	l.c.mu.Lock()
-	l.c.asked[to.ID]++
-	l.c.mu.Unlock()
-	return m.ConfirmTerm(to.ID, term), nil
+	defer l.c.mu.Unlock()
+	if m := l.c.nodes[id]; m != nil {
+		return m, nil
+	}
+	return nil, fmt.Errorf("connection to %s refused", id)
 }
 
-func (l link) ReadIndex(ctx context.Context, to raft.Server) (uint64, error) {
-	m, err := l.reach(ctx, to.ID)
-	if err != nil {
-		return 0, err
+func (l link) call(ctx context.Context, to raft.ServerID, f func() error) error {
+	if l.c.raftOnly {
+		return f()
 	}
-	return m.LeaderReadIndex(ctx)
+	return l.c.both(ctx, l.from, to, f)
+}
+
+func (l link) ConfirmTerm(ctx context.Context, to raft.Server, term uint64) (yes bool, err error) {
+	err = l.call(ctx, to.ID, func() error {
+		m, err := l.node(to.ID)
+		if err != nil {
+			return err
+		}
+		l.c.asked.Add(1)
+		yes = m.ConfirmTerm(to.ID, term)
+		return nil
+	})
+	return yes, err
+}
+
+func (l link) ReadIndex(ctx context.Context, to raft.Server) (index uint64, err error) {
+	err = l.call(ctx, to.ID, func() error {
+		m, err := l.node(to.ID)
+		if err != nil {
+			return err
+		}
+		index, err = m.LeaderReadIndex(ctx)
+		return err
+	})
+	return index, err
 }
 
 // testLog writes to the test's output, which is shown when it fails.

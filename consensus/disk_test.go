@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -473,7 +474,28 @@ func (c *cluster) startTCP(t testing.TB, name, dir string) *member {
 	return m
 }
 
+// Everything that Open started ends with Shutdown.
+func noGoroutines(t testing.TB) {
+	t.Helper()
+	buf := make([]byte, 1<<20)
+	var left []string
+	for range 100 {
+		left = left[:0]
+		for g := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
+			if strings.Contains(g, "hashicorp/raft") || strings.Contains(g, "consensus.(*") {
+				left = append(left, g)
+			}
+		}
+		if len(left) == 0 {
+			return
+		}
+		time.Sleep(20 * time.Millisecond) // they may still be on their way out
+	}
+	t.Errorf("%d goroutines are left:\n%s", len(left), strings.Join(left, "\n\n"))
+}
+
 func TestThreeServersOverTCP(t *testing.T) {
+	defer noGoroutines(t)
 	c := newCluster()
 	var nodes []*member
 	for _, name := range []string{"a", "b", "c"} {
@@ -511,5 +533,8 @@ func TestThreeServersOverTCP(t *testing.T) {
 	}
 	if servers, _ := next.Configuration(); len(servers) != 2 {
 		t.Errorf("members are %v", servers)
+	}
+	for _, m := range nodes {
+		m.stop(t)
 	}
 }
