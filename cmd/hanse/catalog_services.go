@@ -22,7 +22,7 @@ var catalogServices = command{
 		client, format := clusterFlags(fs), formatFlag(fs)
 		node := fs.String("node", "", "The `name` or ID of the node whose services to list.")
 		meta := keyValues{}
-		fs.Var(meta, "node-meta", "A `key=value` that the metadata of a service's node must hold; may be\n      repeated.")
+		fs.Var(meta, "node-meta", "A `key=value` that the metadata of a service's node must hold; may be repeated.")
 		tags := fs.Bool("tags", false, "Show the tags of each service.")
 		return func(_ context.Context, std stdio, args []string) error {
 			if err := wantArgs(args, 0); err != nil {

@@ -20,14 +20,14 @@ type clientFlags struct {
 // agentFlags declares the flags of a command that asks an agent about itself.
 func agentFlags(fs *flag.FlagSet) *clientFlags {
 	c := new(clientFlags)
-	fs.StringVar(&c.addr, "http-addr", "", "The `address` of the agent's HTTP API, also from HANSE_HTTP_ADDR or\n      CONSUL_HTTP_ADDR; http://127.0.0.1:8500 by default, unix:///path for a socket.")
+	fs.StringVar(&c.addr, "http-addr", "", "The `address` of the agent's HTTP API, also from HANSE_HTTP_ADDR or CONSUL_HTTP_ADDR; http://127.0.0.1:8500 by default, unix:///path for a socket.")
 	fs.StringVar(&c.token, "token", "", "The ACL `token` to send, also from HANSE_HTTP_TOKEN or CONSUL_HTTP_TOKEN.")
 	fs.StringVar(&c.tokenFile, "token-file", "", "The `path` of a file that holds the ACL token.")
-	fs.StringVar(&c.caFile, "ca-file", "", "The `path` of the CA certificate that signed the agent's, also from\n      HANSE_CACERT or CONSUL_CACERT.")
+	fs.StringVar(&c.caFile, "ca-file", "", "The `path` of the CA certificate that signed the agent's, also from HANSE_CACERT or CONSUL_CACERT.")
 	fs.StringVar(&c.caPath, "ca-path", "", "A `directory` of CA certificates, also from HANSE_CAPATH or CONSUL_CAPATH.")
-	fs.StringVar(&c.clientCert, "client-cert", "", "The `path` of our certificate, also from HANSE_CLIENT_CERT or\n      CONSUL_CLIENT_CERT.")
-	fs.StringVar(&c.clientKey, "client-key", "", "The `path` of our certificate's key, also from HANSE_CLIENT_KEY or\n      CONSUL_CLIENT_KEY.")
-	fs.StringVar(&c.tlsServerName, "tls-server-name", "", "The `name` to expect in the agent's certificate, also from\n      HANSE_TLS_SERVER_NAME or CONSUL_TLS_SERVER_NAME.")
+	fs.StringVar(&c.clientCert, "client-cert", "", "The `path` of our certificate, also from HANSE_CLIENT_CERT or CONSUL_CLIENT_CERT.")
+	fs.StringVar(&c.clientKey, "client-key", "", "The `path` of our certificate's key, also from HANSE_CLIENT_KEY or CONSUL_CLIENT_KEY.")
+	fs.StringVar(&c.tlsServerName, "tls-server-name", "", "The `name` to expect in the agent's certificate, also from HANSE_TLS_SERVER_NAME or CONSUL_TLS_SERVER_NAME.")
 	fs.StringVar(&c.partition, "partition", "", "The `name` of an admin partition, sent along to agents that have partitions.")
 	return c
 }

@@ -67,10 +67,7 @@ func unknownCommand(name string) string {
 	for _, c := range commands {
 		known = append(known, c.name)
 	}
-	if near := nearest(name, known); near != "" {
-		return fmt.Sprintf("Unknown command %q. Did you mean %q?\n\n", name, near)
-	}
-	return fmt.Sprintf("Unknown command %q.\n\n", name)
+	return fmt.Sprintf("Unknown command %q. Did you mean %q?\n\n", name, nearest(name, known))
 }
 
 func rootHelp() string {
@@ -146,6 +143,22 @@ func writeFlags(b *strings.Builder, title string, list []*flag.Flag) {
 		if placeholder != "" {
 			placeholder = "=<" + placeholder + ">"
 		}
-		fmt.Fprintf(b, "  -%s%s\n      %s\n", f.Name, placeholder, usage)
+		fmt.Fprintf(b, "  -%s%s\n", f.Name, placeholder)
+		writeWrapped(b, usage)
 	}
+}
+
+// writeWrapped breaks text into indented lines of at most 80 columns, unless a
+// word is longer.
+func writeWrapped(b *strings.Builder, text string) {
+	const indent, columns = "      ", 80
+	line := indent
+	for _, word := range strings.Fields(text) {
+		if line != indent && len(line)+len(word) > columns {
+			b.WriteString(strings.TrimRight(line, " ") + "\n")
+			line = indent
+		}
+		line += word + " "
+	}
+	b.WriteString(strings.TrimRight(line, " ") + "\n")
 }

@@ -103,10 +103,10 @@ func didYouMean(fs *flag.FlagSet, err error) string {
 	}
 	var known []string
 	fs.VisitAll(func(f *flag.Flag) { known = append(known, f.Name) })
-	if near := nearest(unknown, known); near != "" {
-		return fmt.Sprintf("Did you mean -%s?\n\n", near)
+	if len(known) == 0 {
+		return "\n"
 	}
-	return "\n"
+	return fmt.Sprintf("Did you mean -%s?\n\n", nearest(strings.TrimLeft(unknown, "-"), known))
 }
 
 // exitCode tells the user what went wrong and returns the code to end with.

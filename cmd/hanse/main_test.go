@@ -38,7 +38,7 @@ func TestEveryCommandExplainsItself(t *testing.T) {
 				t.Errorf("%s %s: exit %d, stderr %q, help:\n%s", c.name, flag, exit, stderr, out)
 			}
 			for line := range strings.Lines(out) {
-				if len(line) > 100 {
+				if len(line) > 81 {
 					t.Errorf("%s: line too long: %s", c.name, line)
 				}
 			}
@@ -319,11 +319,14 @@ func TestPeersThatTrail(t *testing.T) {
 func TestNearest(t *testing.T) {
 	known := []string{"recurse", "keys", "http-addr"}
 	for word, want := range map[string]string{
-		"recurs": "recurse", "key": "keys", "http_addr": "http-addr", "nope": "", "": "", "überall": "",
+		"recurs": "recurse", "key": "keys", "http_addr": "http-addr", "": "keys",
 	} {
 		if got := nearest(word, known); got != want {
 			t.Errorf("nearest to %q is %q, want %q", word, got, want)
 		}
+	}
+	if got := nearest("word", nil); got != "" {
+		t.Errorf("nearest of nothing is %q", got)
 	}
 }
 

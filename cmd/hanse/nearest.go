@@ -1,15 +1,19 @@
 package main
 
+import (
+	"cmp"
+	"slices"
+)
+
 // nearest returns the known word that takes the fewest single-letter changes to
-// reach from word, or "" if more than half of word would have to change.
+// reach from word, the first of several, or "" if none is known.
 func nearest(word string, known []string) string {
-	best, bestDistance := "", len(word)/2+1
-	for _, candidate := range known {
-		if d := editDistance(word, candidate); d < bestDistance {
-			best, bestDistance = candidate, d
-		}
+	if len(known) == 0 {
+		return ""
 	}
-	return best
+	return slices.MinFunc(known, func(a, b string) int {
+		return cmp.Compare(editDistance(word, a), editDistance(word, b))
+	})
 }
 
 // editDistance is the Levenshtein distance in bytes.
