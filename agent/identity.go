@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -56,18 +57,15 @@ func newNodeID(cfg *config.Config) (string, error) {
 	return id, nil
 }
 
-// hostNodeID derives an ID from the machine's, so that it survives a lost data directory.
+// hostNodeID derives an ID from the machine's, so that it survives a lost data
+// directory. It is a hash: machine-id(5) asks not to show the ID itself to others.
 func hostNodeID() (string, bool) {
 	text, err := os.ReadFile("/etc/machine-id")
-	if err != nil {
+	if err != nil || len(strings.TrimSpace(string(text))) == 0 {
 		return "", false
 	}
-	hex := strings.TrimSpace(string(text))
-	if len(hex) != 32 {
-		return "", false
-	}
-	id := strings.ToLower(hex[:8] + "-" + hex[8:12] + "-" + hex[12:16] + "-" + hex[16:20] + "-" + hex[20:])
-	_, err = uuid.ParseUUID(id)
+	sum := sha256.Sum256([]byte("hanse node " + strings.TrimSpace(string(text))))
+	id, err := uuid.FormatUUID(sum[:16])
 	return id, err == nil
 }
 

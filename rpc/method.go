@@ -81,6 +81,7 @@ func (m *Method[Req, Rep]) Handle(fn func(ctx context.Context, call *Call, req *
 	return Handler{
 		Info:       &m.Info,
 		NewRequest: func() Request { return any(new(Req)).(Request) },
+		NewReply:   func() any { return new(Rep) },
 		Serve: func(ctx context.Context, call *Call, req Request) (any, error) {
 			rep, err := fn(ctx, call, any(req).(*Req))
 			if err != nil {
@@ -96,6 +97,8 @@ type Handler struct {
 	*Info
 	// NewRequest makes an empty request to decode into.
 	NewRequest func() Request
+	// NewReply makes an empty reply to decode into, when the call goes on to another server.
+	NewReply func() any
 	// Serve answers one call.
 	Serve func(ctx context.Context, call *Call, req Request) (any, error)
 }

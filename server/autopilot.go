@@ -20,7 +20,7 @@ import (
 // membership is what autopilot knows of the servers.
 type membership struct {
 	lan    *lan.Pool
-	router func() Router
+	router Router
 	config autopilot.Config
 	log    hclog.Logger
 	// failed are the names of servers that autopilot gave up.
@@ -58,7 +58,7 @@ func pilotServer(s gossip.Server) autopilot.Server {
 
 // Stats implements [consensus.Membership].
 func (m *membership) Stats(ctx context.Context, of autopilot.Server) (autopilot.ServerStats, error) {
-	stats, err := operator.Stats.Call(ctx, at{m.router(), string(of.Address)}, &rpc.Empty{})
+	stats, err := operator.Stats.Call(ctx, at{m.router, string(of.Address)}, &rpc.Empty{})
 	if err != nil {
 		return autopilot.ServerStats{}, err
 	}

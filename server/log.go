@@ -64,9 +64,7 @@ func noLeaderText(err error) string {
 }
 
 // remoteLog are the calls that package consensus makes to other servers.
-type remoteLog struct {
-	router func() Router // the router is made after the log
-}
+type remoteLog struct{ router Router }
 
 type termRequest struct {
 	rpc.Empty
@@ -93,7 +91,7 @@ func (a at) Call(ctx context.Context, m *rpc.Info, req rpc.Request, newReply fun
 
 // ConfirmTerm implements [consensus.Peers].
 func (l remoteLog) ConfirmTerm(ctx context.Context, to raft.Server, term uint64) (bool, error) {
-	ok, err := confirmTerm.Call(ctx, at{l.router(), string(to.Address)}, &termRequest{ID: string(to.ID), Term: term})
+	ok, err := confirmTerm.Call(ctx, at{l.router, string(to.Address)}, &termRequest{ID: string(to.ID), Term: term})
 	if err != nil {
 		return false, err
 	}
@@ -102,7 +100,7 @@ func (l remoteLog) ConfirmTerm(ctx context.Context, to raft.Server, term uint64)
 
 // ReadIndex implements [consensus.Peers].
 func (l remoteLog) ReadIndex(ctx context.Context, leader raft.Server) (uint64, error) {
-	index, err := readIndex.Call(ctx, at{l.router(), string(leader.Address)}, &rpc.Empty{})
+	index, err := readIndex.Call(ctx, at{l.router, string(leader.Address)}, &rpc.Empty{})
 	if err != nil {
 		return 0, err
 	}

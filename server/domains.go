@@ -1,0 +1,61 @@
+package server
+
+import (
+	"context"
+
+	"github.com/hanse-project/hanse/catalog"
+	"github.com/hanse-project/hanse/kv"
+	"github.com/hanse-project/hanse/operator"
+	"github.com/hanse-project/hanse/rpc"
+	"github.com/hanse-project/hanse/store"
+)
+
+// domains are the modules of the state, in the order in which they are restored.
+type domains struct {
+	store *store.Store
+	kv    *kv.Endpoint
+}
+
+func newDomains() (*domains, error) {
+	s, err := store.New(catalog.Module(), kv.Module())
+	if err != nil {
+		return nil, err
+	}
+	return &domains{store: s}, nil
+}
+
+// handlers are all methods of this server.
+func (s *Server) handlers(d *domains) []rpc.Handler {
+	d.kv = kv.NewEndpoint(d.store, s.node, s.cfg.MaxValue)
+	gossip := pools{datacenter: s.cfg.Datacenter, lan: s.cfg.LAN, wan: s.cfg.WAN}
+	endpoints := []interface{ Methods() []rpc.Handler }{
+		d.kv,
+		catalog.NewEndpoint(d.store, s.node, s.cfg.Datacenter),
+		operator.NewEndpoint(s.node, gossip, s.askKeyring),
+	}
+	handlers := s.node.answerPeers()
+	for _, e := range endpoints {
+		handlers = append(handlers, e.Methods()...)
+	}
+	return append(handlers, catalog.ListDatacenters.Handle(
+		func(context.Context, *rpc.Call, *catalog.DatacentersRequest) (*[]string, error) {
+			return new(gossip.all()), nil
+		}))
+}
+
+// askKeyring hands a keyring operation to a server of another datacenter.
+func (s *Server) askKeyring(ctx context.Context, dc string, req *operator.KeyringRequest) (*operator.KeyringResponses, error) {
+	return operator.Keyring.Call(ctx, elsewhere{s.network.router, dc}, req)
+}
+
+// elsewhere is the [rpc.Caller] of one other datacenter, for methods that a server
+// otherwise answers itself.
+type elsewhere struct {
+	router Router
+	dc     string
+}
+
+// Call implements [rpc.Caller].
+func (e elsewhere) Call(ctx context.Context, m *rpc.Info, req rpc.Request, newReply func() any) (any, error) {
+	return e.router.ToDatacenter(ctx, e.dc, m, req, newReply)
+}

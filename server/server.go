@@ -1,0 +1,206 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+	autopilot "github.com/hashicorp/raft-autopilot"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/hanse-project/hanse/consensus"
+	"github.com/hanse-project/hanse/federation"
+	"github.com/hanse-project/hanse/forwarder"
+	"github.com/hanse-project/hanse/lan"
+	"github.com/hanse-project/hanse/rpc"
+	"github.com/hanse-project/hanse/wan"
+)
+
+// Config is what a server is made of.
+type Config struct {
+	Datacenter string
+	NodeName   string
+	NodeID     string
+	// DataDir keeps the log; "" keeps everything in memory. Lock is held on it.
+	DataDir string
+	Lock    *consensus.DirLock
+
+	// Expect is how many servers must have met before the first election; 1 elects
+	// this one at once, 0 waits to be let in by others.
+	Expect            int
+	Raft              RaftTiming
+	Autopilot         autopilot.Config
+	Hold              time.Duration
+	TombstoneTTL      time.Duration
+	MaxValue          int
+	MaxConnsPerClient int
+
+	LAN *lan.Pool
+	// WAN is nil if this server takes no part in a federation.
+	WAN *wan.Pool
+	// Port is the open server port, Advertise the address at which others reach it.
+	Port      net.Listener
+	Advertise net.Addr
+	Dialer    forwarder.Dialer
+	// TLS is what the port speaks, nil or returning nil without TLS. RequireTLS closes
+	// it to everything else.
+	TLS        func() *tls.Config
+	RequireTLS bool
+
+	Resolver   rpc.Resolver
+	Registerer prometheus.Registerer
+	// DropGauges takes gauges that have no value any more from the page.
+	DropGauges func(names ...string)
+	Log        hclog.Logger
+}
+
+// RaftTiming is the timing of the log. Zero is the default of package consensus.
+type RaftTiming struct {
+	Multiplier        int
+	SnapshotThreshold uint64
+	SnapshotInterval  time.Duration
+	TrailingLogs      uint64
+}
+
+// Server is a running server.
+type Server struct {
+	cfg       Config
+	log       hclog.Logger
+	node      replicated
+	table     *Table
+	network   *network
+	members   *members
+	duties    []duty
+	snapshots *snapshots
+}
+
+// New puts a server together. [Server.Run] must follow, and ends what New opened.
+func New(cfg Config) (*Server, error) {
+	s := &Server{cfg: cfg, log: cfg.Log.Named("server")}
+	domains, err := newDomains()
+	if err != nil {
+		return nil, err
+	}
+	s.network = newNetwork(cfg)
+	if s.node.Node, err = consensus.Open(consensus.Config{
+		DataDir: cfg.DataDir, Lock: cfg.Lock, NodeID: cfg.NodeID, Multiplier: cfg.Raft.Multiplier,
+		SnapshotThreshold: cfg.Raft.SnapshotThreshold, SnapshotInterval: cfg.Raft.SnapshotInterval, TrailingLogs: cfg.Raft.TrailingLogs,
+		Log: cfg.Log, FSM: domains.store, Peers: remoteLog{s.network.router}, Streams: s.network.raft,
+	}); err != nil {
+		return nil, err
+	}
+	if s.table, err = newTable(Table{
+		datacenter: cfg.Datacenter, hold: cfg.Hold, position: s.node, router: s.network.router,
+		answer: &answerer{store: domains.store, resolver: cfg.Resolver, position: s.node},
+	}, newMetrics(cfg.Registerer), s.handlers(domains)); err != nil {
+		return nil, errors.Join(err, s.node.Shutdown())
+	}
+	s.network.serve(s.table)
+	s.snapshots = &snapshots{node: s.node, store: domains.store, scratch: cfg.DataDir, log: s.log.Named("snapshot")}
+	s.assemble(domains)
+	return s, nil
+}
+
+// assemble makes what follows the members, and the duties of a leader.
+func (s *Server) assemble(d *domains) {
+	cfg := s.cfg
+	pool := &membership{lan: cfg.LAN, router: s.network.router, config: cfg.Autopilot, log: s.log, failed: make(chan string, 16)}
+	pilot := s.node.NewAutopilot(pool, reportHealth)
+	reconciler := &reconciler{
+		caller: s.table, lan: cfg.LAN, node: s.node.Node, pilot: pilot, self: cfg.NodeName, log: s.log,
+		poke: make(chan struct{}, 1), pending: map[string]bool{},
+	}
+	s.members = &members{
+		lan: cfg.LAN, wan: cfg.WAN, directory: s.network.directory, reconciler: reconciler, log: s.log,
+		boot: &bootstrapper{
+			node: s.node.Node, expect: cfg.Expect, servers: cfg.LAN.Servers, peersOf: s.network.peersOf, log: s.log,
+			self: raft.Server{ID: raft.ServerID(cfg.NodeID), Address: raft.ServerAddress(cfg.Advertise.String())},
+			poke: make(chan struct{}, 1),
+		},
+	}
+	if cfg.WAN != nil {
+		s.members.flood = wan.NewFlooder(cfg.WAN, cfg.LAN.Servers, s.log)
+	}
+	s.duties = []duty{
+		{"identity", func(ctx context.Context) {
+			persistently(ctx, s.log, "give the datacenter its identity", identify(d.store, s.node))
+		}},
+		{"autopilot", func(ctx context.Context) {
+			var wg sync.WaitGroup
+			wg.Go(func() { pool.forget(ctx) })
+			pilot.Run(ctx)
+			wg.Wait()
+		}},
+		{"reconcile", reconciler.Run},
+		{"announce", func(ctx context.Context) { s.announce() }},
+		{"reap tombstones", func(ctx context.Context) {
+			every(ctx, reapInterval, func(ctx context.Context) { s.reap(ctx, d) })
+		}},
+	}
+}
+
+// reapInterval is how often the leader looks for tombstones that are old enough.
+const reapInterval = time.Minute
+
+func (s *Server) reap(ctx context.Context, d *domains) {
+	n, err := d.kv.Reap(ctx, s.cfg.TombstoneTTL)
+	if err != nil {
+		s.log.Warn("failed to reap tombstones", "error", err)
+	} else if n > 0 {
+		s.log.Debug("reaped tombstones", "count", n)
+	}
+}
+
+// announce tells the datacenter who leads.
+func (s *Server) announce() {
+	if err := s.cfg.LAN.AnnounceLeader(); err != nil {
+		s.log.Warn("failed to announce the new leader", "error", err)
+	}
+}
+
+// Caller is the method table, for the faces in this process.
+func (s *Server) Caller() rpc.Caller { return s.table }
+
+// Stats are figures of the log, for `hanse info`.
+func (s *Server) Stats() map[string]string { return s.node.Stats() }
+
+// IsLeader tells whether this server leads its datacenter.
+func (s *Server) IsLeader() bool { return s.node.IsLeader() }
+
+// LeaderAddress is the address of the leader's server port, "" if none is known.
+func (s *Server) LeaderAddress() string { return s.node.LeaderAddress() }
+
+// Directory is what this server knows of the federation.
+func (s *Server) Directory() *federation.Federation { return s.network.directory }
+
+// Run serves until ctx ends, then hands over what it leads and closes the log.
+func (s *Server) Run(ctx context.Context) error {
+	// The port outlives the rest for a moment: the last words of the log go over it.
+	port, closePort := context.WithCancel(context.WithoutCancel(ctx))
+	defer closePort()
+	var serving, running sync.WaitGroup
+	var portErr error
+	serving.Go(func() { portErr = s.network.run(port, s.cfg.Port) })
+	running.Go(func() { s.members.run(ctx) })
+	running.Go(func() {
+		s.node.WhileLeader(ctx, func(ctx context.Context) {
+			lead(ctx, s.log, s.duties)
+			s.cfg.DropGauges(leaderGauges...)
+		})
+	})
+	running.Go(func() { s.measure(ctx) })
+	running.Wait()
+	err := s.node.Shutdown()
+	closePort()
+	serving.Wait()
+	if err != nil {
+		err = fmt.Errorf("close the log: %w", err)
+	}
+	return errors.Join(err, portErr)
+}
