@@ -1,0 +1,229 @@
+package forwarder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hanse-project/hanse/rpc"
+)
+
+func TestCallReachesAnotherDatacenter(t *testing.T) {
+	b := startBackend(t, "b1")
+	r := startRouter(t, Config{Picker: fixedPicker{"there": servers(b.addr)}})
+	reply, err := echo.Call(t.Context(), toDC{r, "there"}, text("hello"))
+	if err != nil || reply.Text != "hello@b1" || reply.Index != 1 {
+		t.Fatalf("got %+v, %v", reply, err)
+	}
+}
+
+func TestConcurrentCallsKeepTheirAnswersApart(t *testing.T) {
+	b := startBackend(t, "b1")
+	r := startRouter(t, Config{Picker: fixedPicker{"there": servers(b.addr)}})
+	var wg sync.WaitGroup
+	for i := range 600 { // more than one session carries
+		wg.Go(func() {
+			for j := range 5 {
+				want := fmt.Sprintf("%d/%d", i, j)
+				reply, err := echo.Call(t.Context(), toDC{r, "there"}, text(want))
+				if err != nil || reply.Text != want+"@b1" {
+					t.Errorf("got %+v, %v, want %s", reply, err, want)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestErrorsOfHandlersKeepTheirTextAndMeaning(t *testing.T) {
+	b := startBackend(t, "b1")
+	r := startRouter(t, Config{Picker: fixedPicker{"there": servers(b.addr)}})
+	_, err := echo.Call(t.Context(), toDC{r, "there"}, text("error: disk full"))
+	if err == nil || err.Error() != "disk full" {
+		t.Fatalf("got %v", err)
+	}
+	b.fail.Store(&rpc.Error{Reason: rpc.ReasonDenied, Text: "Permission denied: no"})
+	_, err = echo.Call(t.Context(), toDC{r, "there"}, text("x"))
+	if !errors.Is(err, rpc.ErrPermissionDenied) || err.Error() != "Permission denied: no" {
+		t.Fatalf("got %v", err)
+	}
+}
+
+func TestUnknownDatacenterHasNoPath(t *testing.T) {
+	r := startRouter(t, Config{Picker: fixedPicker{}})
+	_, err := echo.Call(t.Context(), toDC{r, "nowhere"}, text("x"))
+	wantReason(t, err, rpc.ReasonUnknownDC, "No path to datacenter")
+}
+
+func TestEndOfTheCallersContextEndsTheCallAtTheServer(t *testing.T) {
+	b := startBackend(t, "b1")
+	r := startRouter(t, Config{Picker: fixedPicker{"there": servers(b.addr)}})
+	ctx, cancel := context.WithCancel(t.Context())
+	result := make(chan error, 1)
+	go func() {
+		req := text("")
+		req.MinQueryIndex = 5
+		_, err := wait.Call(ctx, toDC{r, "there"}, req)
+		result <- err
+	}()
+	eventually(t, "the call waits at the server", func() bool { return b.waiting.Load() == 1 })
+	cancel()
+	if err := <-result; !errors.Is(err, context.Canceled) {
+		t.Fatalf("got %v", err)
+	}
+	<-b.abandoned
+	if _, err := echo.Call(t.Context(), toDC{r, "there"}, text("x")); err != nil {
+		t.Fatalf("the next call: %v", err)
+	}
+}
+
+func TestAnotherServerTakesOverAReadWithoutTheCallerNoticing(t *testing.T) {
+	dying, healthy := startBackend(t, "dying"), startBackend(t, "healthy")
+	way := startProxy(t, dying.addr)
+	r := startRouter(t, Config{Picker: fixedPicker{"there": servers(way.addr, healthy.addr)}})
+	result := make(chan error, 1)
+	go func() {
+		req := text("")
+		req.MinQueryIndex = 5
+		_, err := wait.Call(t.Context(), toDC{r, "there"}, req)
+		result <- err
+	}()
+	eventually(t, "the call waits at the first server", func() bool { return dying.waiting.Load() == 1 })
+	way.Cut()
+	eventually(t, "the call waits at the second server", func() bool { return healthy.waiting.Load() == 1 })
+	reply, err := echo.Call(t.Context(), toDC{r, "there"}, text("x"))
+	if err != nil || reply.Text != "x@healthy" {
+		t.Fatalf("got %+v, %v", reply, err)
+	}
+	select {
+	case err := <-result:
+		t.Fatalf("the caller noticed: %v", err)
+	default:
+	}
+}
+
+func TestWriteThatMayHaveBegunIsNeverRepeated(t *testing.T) {
+	dying, healthy := startBackend(t, "dying"), startBackend(t, "healthy")
+	way := startProxy(t, dying.addr)
+	r := startRouter(t, Config{Picker: fixedPicker{"there": servers(way.addr, healthy.addr)}})
+	result := make(chan error, 1)
+	go func() {
+		_, err := set.Call(t.Context(), toDC{r, "there"}, &textWrite{Text: "wait"})
+		result <- err
+	}()
+	eventually(t, "the write is at the server", func() bool { return dying.writes.Load() == 1 })
+	way.Cut()
+	err := <-result
+	if !errors.Is(err, rpc.ErrOutcomeUnknown) {
+		t.Fatalf("got %v", err)
+	}
+	if healthy.writes.Load() != 0 {
+		t.Fatal("the write was repeated")
+	}
+}
+
+func TestWriteThatNeverBeganIsMadeElsewhere(t *testing.T) {
+	dead, healthy := startBackend(t, "dead"), startBackend(t, "healthy")
+	dead.stop()
+	r := startRouter(t, Config{Picker: fixedPicker{"there": servers(dead.addr, healthy.addr)}})
+	reply, err := set.Call(t.Context(), toDC{r, "there"}, &textWrite{Text: "w"})
+	if err != nil || reply.Text != "w@healthy" {
+		t.Fatalf("got %+v, %v", reply, err)
+	}
+}
+
+func TestElectionElsewhereIsWaitedOut(t *testing.T) {
+	b := startBackend(t, "b1")
+	b.fail.Store(rpc.ErrNoLeader)
+	r := startRouter(t, Config{Picker: fixedPicker{"there": servers(b.addr)}})
+	result := make(chan error, 1)
+	go func() {
+		_, err := set.Call(t.Context(), toDC{r, "there"}, &textWrite{Text: "w"})
+		result <- err
+	}()
+	time.AfterFunc(100*time.Millisecond, func() { b.fail.Store(nil) })
+	if err := <-result; err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestDatacenterWithoutLeaderSaysSo(t *testing.T) {
+	b := startBackend(t, "b1")
+	b.fail.Store(rpc.ErrNoLeader)
+	r := startRouter(t, Config{Picker: fixedPicker{"there": servers(b.addr)}, Hold: 200 * time.Millisecond})
+	_, err := echo.Call(t.Context(), toDC{r, "there"}, text("x"))
+	wantReason(t, err, rpc.ReasonNoRemoteLeader, "No cluster leader")
+	if state, _, _ := r.Breaker("there"); state != BreakerClosed {
+		t.Fatalf("the breaker is %v", state)
+	}
+}
+
+func TestServerOfThisDatacenterThatCannotBeReachedIsNoLeader(t *testing.T) {
+	dead := startBackend(t, "dead")
+	dead.stop()
+	r := startRouter(t, Config{Picker: fixedPicker{}})
+	_, err := set.Call(t.Context(), toServer{r, dead.addr}, &textWrite{Text: "w"})
+	wantReason(t, err, rpc.ReasonNoLeader, "No cluster leader")
+}
+
+func TestCallsInFlightAreBounded(t *testing.T) {
+	b := startBackend(t, "b1")
+	r := startRouter(t, Config{Picker: fixedPicker{"there": servers(b.addr)}, MaxInFlight: 3})
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	for range 3 {
+		wg.Go(func() { wait.Call(ctx, toDC{r, "there"}, text("")) })
+	}
+	eventually(t, "three calls wait", func() bool { return b.waiting.Load() == 3 })
+	_, err := echo.Call(t.Context(), toDC{r, "there"}, text("x"))
+	wantReason(t, err, rpc.ReasonOverloaded, "too many calls in flight")
+	cancel()
+	wg.Wait()
+	if _, err := echo.Call(t.Context(), toDC{r, "there"}, text("x")); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestLongListsArrive(t *testing.T) {
+	b := startBackend(t, "b1")
+	r := startRouter(t, Config{Picker: fixedPicker{"there": servers(b.addr)}})
+	reply, err := list.Call(t.Context(), toDC{r, "there"}, text(""))
+	if err != nil || len(reply.Items) != 256 || len(reply.Items[255]) != 64<<10 {
+		t.Fatalf("got %d items, %v", len(reply.Items), err)
+	}
+	small := startRouter(t, Config{Picker: fixedPicker{"there": servers(b.addr)}, MaxReply: 1 << 20})
+	_, err = list.Call(t.Context(), toDC{small, "there"}, text(""))
+	if !errors.Is(err, rpc.ErrTooLarge) || !strings.Contains(err.Error(), "is too large") {
+		t.Fatalf("got %v", err)
+	}
+}
+
+func TestListenerThatEndsLosesNoCall(t *testing.T) {
+	first, second := startBackend(t, "first"), startBackend(t, "second")
+	r := startRouter(t, Config{Picker: fixedPicker{"there": servers(first.addr, second.addr)}})
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for {
+				if _, err := set.Call(t.Context(), toDC{r, "there"}, &textWrite{Text: "w"}); err != nil {
+					t.Error(err)
+				}
+				select {
+				case <-stop:
+					return
+				default:
+				}
+			}
+		})
+	}
+	eventually(t, "the first server has work", func() bool { return first.writes.Load() > 100 })
+	first.stop()
+	eventually(t, "the second server has work", func() bool { return second.writes.Load() > 100 })
+	close(stop)
+	wg.Wait()
+}

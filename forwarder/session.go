@@ -1,0 +1,243 @@
+package forwarder
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/yamux"
+)
+
+const (
+	// pingAfter is how long a session with open calls may be silent before it is pinged.
+	pingAfter = 300 * time.Millisecond
+	// suspectAfter is how long a ping may be owed before the other servers of that
+	// datacenter are looked at, too.
+	suspectAfter = 200 * time.Millisecond
+	// pingPatience and silenceLimit are how long a ping may be owed, and how long the
+	// other side may be silent, before the session is given up.
+	pingPatience = time.Second
+	silenceLimit = 1500 * time.Millisecond
+	// keepAlive is how long a session without calls may be silent before it is pinged.
+	keepAlive = 15 * time.Second
+	// idleLimit is how long a session without calls is kept.
+	idleLimit = 2 * time.Minute
+
+	// maxStreams bounds the streams of a session: yamux blocks when 256 that it opened
+	// have not been acknowledged.
+	maxStreams = 255
+	// maxIdleStreams is how many streams are kept for the next call.
+	maxIdleStreams = 64
+	// streamBuffer is for the small parts of messages; strings are read past it.
+	streamBuffer = 1 << 10
+	// replyWindow is how much of an answer may be under way: at 80 ms it carries 12 MB/s.
+	replyWindow = 1 << 20
+)
+
+var (
+	errFull     = errors.New("the session has no room for another call")
+	errGivenUp  = errors.New("it does not answer pings")
+	errIdle     = errors.New("the session was idle")
+	errShutdown = errors.New("the pool is shut down")
+)
+
+// session is one yamux connection to a server.
+type session struct {
+	peer peer
+	conn *muxConn
+	mux  *yamux.Session
+
+	// begun counts the calls that were started.
+	begun atomic.Uint64
+
+	mu      sync.Mutex
+	idle    []*stream // the last used is at the end
+	opening int
+	retired bool // the other side takes no new streams
+	// owed is when the ping was sent that is not answered yet, zero if there is none.
+	owed     time.Time
+	rtt      time.Duration // of the last ping, 0 before the first answer
+	lastUsed time.Time
+	lastSeen uint64 // begun at lastUsed
+	cause    error  // why we closed the session, nil if the other side did
+}
+
+func newSession(p peer, conn net.Conn) (*session, error) {
+	s := &session{peer: p, conn: &muxConn{Conn: conn}, lastUsed: time.Now()}
+	mux, err := yamux.Client(s.conn, muxConfig(replyWindow, time.Second))
+	if err != nil {
+		return nil, fmt.Errorf("begin session with %s: %w", p.addr, err)
+	}
+	s.mux = mux
+	return s, nil
+}
+
+// muxConfig is yamux's configuration. A client has its sessions watched by its pool,
+// which is why yamux itself only keeps them alive at the server's side.
+func muxConfig(window uint32, writeTimeout time.Duration) *yamux.Config {
+	config := yamux.DefaultConfig()
+	config.MaxStreamWindowSize = window
+	config.ConnectionWriteTimeout = writeTimeout
+	config.EnableKeepAlive = false
+	config.StreamOpenTimeout = 0
+	config.StreamCloseTimeout = 30 * time.Second
+	config.LogOutput = nil
+	config.Logger = log.New(io.Discard, "", 0)
+	return config
+}
+
+// stream takes an idle stream or opens one. For a write it makes sure that the other
+// side has not closed it meanwhile.
+func (s *session) stream(write bool) (*stream, error) {
+	for {
+		if s.mux.IsClosed() {
+			return nil, yamux.ErrSessionShutdown
+		}
+		s.mu.Lock()
+		n := len(s.idle)
+		if n == 0 {
+			break
+		}
+		st := s.idle[n-1]
+		s.idle = s.idle[:n-1]
+		s.mu.Unlock()
+		if write && st.stale() {
+			st.Close()
+			continue
+		}
+		return st, nil
+	}
+	if s.retired || s.mux.NumStreams()+s.opening >= maxStreams {
+		s.mu.Unlock()
+		return nil, errFull
+	}
+	s.opening++
+	s.mu.Unlock()
+	opened, err := s.mux.OpenStream()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.opening--
+	if err != nil {
+		return nil, err
+	}
+	return &stream{opened, bufio.NewReaderSize(opened, streamBuffer)}, nil
+}
+
+// call makes c on a stream of the session. close takes care of a stream that is not
+// to be used again: closing may have to wait for the other side.
+func (s *session) call(ctx context.Context, c *call, closeStream func(*stream)) (any, error) {
+	st, err := s.stream(c.info.Write)
+	if err != nil {
+		return nil, &notBegun{err}
+	}
+	s.begun.Add(1)
+	reply, keep, err := c.do(ctx, st, s.conn.heardSince)
+	if keep = keep && s.keep(st); !keep {
+		closeStream(st)
+	}
+	if failure, ok := err.(*lost); ok {
+		if failure.open = !s.mux.IsClosed() && failure.err != errSilent; !failure.open {
+			failure.err = s.why(failure.err)
+		}
+	}
+	return reply, err
+}
+
+// retire has the session closed once its calls have ended.
+func (s *session) retire() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.retired = true
+}
+
+// keep puts st among the idle ones, if there is room.
+func (s *session) keep(st *stream) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.idle) >= maxIdleStreams || s.retired {
+		return false
+	}
+	s.idle = append(s.idle, st)
+	return true
+}
+
+// why is the reason for which the session was closed, err if it is not known.
+func (s *session) why(err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cause != nil {
+		return s.cause
+	}
+	return err
+}
+
+// close ends the session and all calls on it for the given reason.
+func (s *session) close(cause error) {
+	s.mu.Lock()
+	if s.cause == nil {
+		s.cause = cause
+	}
+	s.mu.Unlock()
+	s.mux.Close()
+}
+
+// verdict is what a look at a session says must be done.
+type verdict uint8
+
+const (
+	fine verdict = iota
+	ping
+	suspect
+	giveUp
+	retire
+)
+
+// check judges the session. The caller carries out the verdict.
+func (s *session) check(now time.Time) verdict {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	busy := s.opening > 0 || s.mux.NumStreams() > len(s.idle)
+	if begun := s.begun.Load(); busy || begun != s.lastSeen {
+		s.lastUsed, s.lastSeen = now, begun
+	}
+	silent := s.conn.silent()
+	if !s.owed.IsZero() && silent < now.Sub(s.owed) {
+		s.owed = time.Time{} // whatever it was that arrived, the other side is alive
+	}
+	if !s.owed.IsZero() {
+		switch owed := now.Sub(s.owed); {
+		case owed >= pingPatience && silent >= silenceLimit:
+			return giveUp
+		case owed >= max(suspectAfter, 2*s.rtt):
+			return suspect
+		}
+		return fine
+	}
+	switch {
+	case !busy && (s.retired || now.Sub(s.lastUsed) >= idleLimit):
+		return retire
+	case busy && silent >= pingAfter, silent >= keepAlive:
+		s.owed = now
+		return ping
+	}
+	return fine
+}
+
+// ping asks for a sign of life and measures the round trip.
+func (s *session) ping() (time.Duration, error) {
+	rtt, err := s.mux.Ping()
+	if err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rtt = rtt
+	return rtt, nil
+}
