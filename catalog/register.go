@@ -167,10 +167,12 @@ func changes(known, n *Node) bool {
 	return !same(known, &as)
 }
 
-// AllowService asks for service:write on a service, and on the one it would replace.
+// AllowService asks for service:write on a service, and on the one it would replace. A
+// service to be deleted may come without its name.
 func AllowService(call *rpc.Call, v *store.View, node string, s *NodeService) error {
 	if old, found := LookupService(v, node, s.ID); found {
-		if err := call.Allow(rpc.ResourceService, rpc.AccessWrite, old.Service); err != nil {
+		err := call.Allow(rpc.ResourceService, rpc.AccessWrite, old.Service)
+		if err != nil || s.Service == "" {
 			return err
 		}
 	}

@@ -43,7 +43,7 @@ func put(tx *store.Tx, cmd *write) (*Entry, bool, error) {
 		}
 	case Set, Delete:
 	default:
-		return nil, false, rpc.Invalid(fmt.Sprintf("unknown KV operation %q", cmd.Verb))
+		return nil, false, rpc.Invalid(fmt.Sprintf("unknown KV operation: %s", cmd.Verb))
 	}
 	if cmd.Verb == Delete || cmd.Verb == DeleteCAS {
 		if found {

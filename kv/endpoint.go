@@ -66,17 +66,23 @@ func (e *Endpoint) apply(ctx context.Context, call *rpc.Call, req *ApplyRequest)
 	return &done, nil
 }
 
+var errNoKey = rpc.Invalid("Must provide key")
+
+func needsSessions(verb Verb) error {
+	return rpc.Invalid(fmt.Sprintf("the KV operation %q needs sessions, which this version of Hanse does not have yet", verb))
+}
+
 // CheckWrite refuses a write to one key that is wrong in itself.
 func CheckWrite(verb Verb, entry *Entry, limit int) error {
 	switch verb {
 	case Lock, Unlock:
-		return rpc.Invalid(fmt.Sprintf("the KV operation %q needs sessions, which this version of Hanse does not have yet", verb))
+		return needsSessions(verb)
 	case Set, Delete, CAS, DeleteCAS:
 	default:
-		return rpc.Invalid(fmt.Sprintf("unknown KV operation %q", verb))
+		return rpc.Invalid(fmt.Sprintf("unknown KV operation: %s", verb))
 	}
 	if entry.Key == "" {
-		return rpc.Invalid("Must provide key")
+		return errNoKey
 	}
 	if len(entry.Value) > limit {
 		return rpc.TooLarge(fmt.Sprintf("the value of key %q", entry.Key), len(entry.Value), limit)
