@@ -1,0 +1,63 @@
+package replicatehttp
+
+import (
+	"cmp"
+	"context"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/hanse-project/hanse/replicate"
+)
+
+// pollTime is how long a question waits for news. A source that vanished without
+// a word is noticed after it, so it also bounds how late a lag shows.
+const pollTime = 60 * time.Second
+
+// Source reads one datacenter through an agent.
+type Source struct {
+	agent    *Agent
+	dc       string
+	maxStale time.Duration
+}
+
+// Source returns the source for a datacenter. With a maxStale above zero any of
+// its servers may answer that heard from its leader within that time.
+func (a *Agent) Source(dc string, maxStale time.Duration) *Source {
+	return &Source{agent: a, dc: dc, maxStale: maxStale}
+}
+
+// List implements replicate.Source.
+func (s *Source) List(ctx context.Context, q replicate.Query) (*replicate.Listing, error) {
+	if s.maxStale > 0 && !q.Fresh {
+		listing, contact, err := s.ask(ctx, q, "stale")
+		if err == nil && listing.KnownLeader && contact <= s.maxStale {
+			return listing, nil
+		}
+		if err == nil {
+			listing.Close()
+		}
+		q.After = 0
+	}
+	mode := ""
+	if q.Fresh {
+		mode = "consistent"
+	}
+	listing, _, err := s.ask(ctx, q, mode)
+	return listing, err
+}
+
+func (s *Source) ask(ctx context.Context, q replicate.Query, mode string) (*replicate.Listing, time.Duration, error) {
+	params := url.Values{"dc": {s.dc}}
+	if mode != "" {
+		params.Set(mode, "")
+	}
+	patience := answerTime
+	if q.After > 0 {
+		wait := cmp.Or(q.Wait, pollTime)
+		params.Set("index", strconv.FormatUint(q.After, 10))
+		params.Set("wait", strconv.FormatInt(wait.Milliseconds(), 10)+"ms")
+		patience = wait + wait/16 + 15*time.Second // servers add up to a sixteenth
+	}
+	return s.agent.list(ctx, q.Prefix, params, patience)
+}
