@@ -3,8 +3,10 @@ package httpapi
 import (
 	"maps"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -30,6 +32,10 @@ type Config struct {
 	MaxTxn int64
 	// ResponseHeaders are added to every answer.
 	ResponseHeaders map[string]string
+	// BlockEndpoints are beginnings of paths that answer 403.
+	BlockEndpoints []string
+	// AllowWriteFrom are the networks that may change anything, all if there are none.
+	AllowWriteFrom []netip.Prefix
 	// UI answers below /ui/. It is nil without a web UI.
 	UI  http.Handler
 	Log hclog.Logger
@@ -40,7 +46,8 @@ type API struct {
 	cfg   Config
 	exact map[string]route
 	// below are the routes of paths that end in a name, the longest first.
-	below []prefixRoute
+	below    []prefixRoute
+	identity identityCache
 }
 
 type prefixRoute struct {
@@ -51,13 +58,19 @@ type prefixRoute struct {
 // route is one endpoint: a function by HTTP method.
 type route map[string]handler
 
-// handler answers one request. A nil value is an empty body.
+// handler answers one request: what it returns is rendered as JSON, with the request's
+// status. nil is an empty body, and [written] says that the handler wrote by itself.
 type handler func(w http.ResponseWriter, r *request) (any, error)
+
+type written struct{}
 
 // New makes the handler.
 func New(cfg Config) *API {
 	a := &API{cfg: cfg, exact: map[string]route{}}
-	for _, routes := range []map[string]route{a.kvRoutes()} {
+	for _, routes := range []map[string]route{
+		a.kvRoutes(), a.txnRoutes(), a.catalogRoutes(), a.healthRoutes(),
+		a.agentRoutes(), a.statusRoutes(), a.operatorRoutes(), a.snapshotRoutes(),
+	} {
 		for path, r := range routes {
 			a.add(path, r)
 		}
@@ -80,8 +93,8 @@ func (a *API) find(path string) (r route, rest string, found bool) {
 	if r, found = a.exact[path]; found {
 		return r, "", true
 	}
-	for _, p := range a.below {
-		if strings.HasPrefix(path, p.prefix) {
+	for i := range a.below {
+		if p := &a.below[i]; strings.HasPrefix(path, p.prefix) {
 			return p.route, path[len(p.prefix):], true
 		}
 	}
@@ -94,12 +107,10 @@ func (a *API) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	for name, value := range a.cfg.ResponseHeaders {
 		header.Set(name, value)
 	}
-	if a.cfg.UI != nil && a.serveUI(w, hr) {
-		return
-	}
-	r, rest, found := a.find(hr.URL.Path)
+	path := hr.URL.Path
+	r, rest, found := a.find(path)
 	if !found {
-		a.notFound(w, hr)
+		a.elsewhere(w, hr)
 		return
 	}
 	header["Vary"] = varyEncoding
@@ -109,13 +120,21 @@ func (a *API) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 		a.wrongMethod(w, hr, r)
 		return
 	}
-	req := &request{Request: hr, name: rest, query: parseQuery(hr.URL.RawQuery)}
-	value, err := h(w, req)
+	start := time.Now()
+	req := &request{Request: hr, name: rest, status: http.StatusOK}
+	value, err := any(nil), a.admit(req)
+	if err == nil {
+		patientBody(w, hr)
+		value, err = h(w, req)
+	}
 	if err != nil {
 		a.fail(w, req, err)
-		return
+	} else {
+		a.render(w, req, value)
 	}
-	a.render(w, req, value)
+	if a.cfg.Log.IsDebug() {
+		a.cfg.Log.Debug("request answered", "method", hr.Method, "path", path, "from", hr.RemoteAddr, "duration", time.Since(start))
+	}
 }
 
 // header values that every answer shares.
@@ -126,42 +145,42 @@ var (
 
 func (a *API) wrongMethod(w http.ResponseWriter, hr *http.Request, r route) {
 	order := []string{http.MethodGet, http.MethodPut, http.MethodPost, http.MethodDelete}
-	allowed := []string{http.MethodOptions}
-	for _, m := range order {
-		if r[m] != nil {
-			allowed = append(allowed, m)
-		}
-	}
+	allowed := slices.DeleteFunc(order, func(m string) bool { return r[m] == nil })
 	for _, m := range slices.Sorted(maps.Keys(r)) {
 		if !slices.Contains(allowed, m) {
 			allowed = append(allowed, m)
 		}
 	}
-	w.Header().Set("Allow", strings.Join(allowed, ","))
+	w.Header().Set("Allow", strings.Join(append([]string{http.MethodOptions}, allowed...), ","))
 	if hr.Method == http.MethodOptions {
 		w.Header()["Content-Type"] = contentJSON
 		return
 	}
-	http.Error(w, "method "+hr.Method+" not allowed", http.StatusMethodNotAllowed)
+	plainText(w, http.StatusMethodNotAllowed, "method "+hr.Method+" not allowed")
 }
 
-func (a *API) notFound(w http.ResponseWriter, hr *http.Request) {
-	text := "Invalid URL path: not a recognized HTTP API endpoint"
-	if !strings.HasPrefix(hr.URL.Path, "/v1/") {
-		text = "404 page not found"
-	}
-	http.Error(w, text, http.StatusNotFound)
-}
-
-// serveUI answers what belongs to the web UI, and leads "/" there.
-func (a *API) serveUI(w http.ResponseWriter, hr *http.Request) bool {
-	switch {
-	case hr.URL.Path == "/":
+// elsewhere answers what is no endpoint: the web UI, and whatever is not there.
+func (a *API) elsewhere(w http.ResponseWriter, hr *http.Request) {
+	path := hr.URL.Path
+	switch _, _, below := a.find(path + "/"); {
+	case below:
+		u := *hr.URL
+		u.Path += "/"
+		u.RawPath = ""
+		http.Redirect(w, hr, u.RequestURI(), http.StatusMovedPermanently)
+	case strings.HasPrefix(path, "/v1/"):
+		plainText(w, http.StatusNotFound, "Invalid URL path: not a recognized HTTP API endpoint\n")
+	case path != "/" && path != "/ui" && !strings.HasPrefix(path, "/ui/"):
+		plainText(w, http.StatusNotFound, "Invalid URL path: if attempting to use the HTTP API, ensure the path starts with '/v1/'\n")
+	case a.cfg.UI == nil:
+		status := http.StatusNotFound
+		if path == "/" {
+			status = http.StatusOK
+		}
+		plainText(w, status, "Consul Agent: UI disabled. To enable, set ui_config.enabled=true in the agent configuration and restart.")
+	case path == "/":
 		http.Redirect(w, hr, "/ui/", http.StatusMovedPermanently)
-	case hr.URL.Path == "/ui" || strings.HasPrefix(hr.URL.Path, "/ui/"):
-		a.cfg.UI.ServeHTTP(w, hr)
 	default:
-		return false
+		a.cfg.UI.ServeHTTP(w, hr)
 	}
-	return true
 }

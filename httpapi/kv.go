@@ -13,58 +13,52 @@ func (a *API) kvRoutes() map[string]route {
 	}
 }
 
+func errNoKey() error { return badRequest("Missing key name") }
+
 func (a *API) kvGet(w http.ResponseWriter, r *request) (any, error) {
 	if r.has("keys") {
 		return a.kvKeys(w, r)
-	}
-	req := &kv.KeyRequest{Key: r.name}
-	if err := a.read(r, &req.Read); err != nil {
-		return nil, err
 	}
 	method := &kv.Get
 	if r.has("recurse") {
 		method = &kv.List
 	} else if r.name == "" {
-		return nil, badRequest("Missing key name")
+		return nil, errNoKey()
 	}
-	rep, err := maxStale(&req.QueryOptions, func() (*kv.Entries, error) { return method.Call(r.Context(), a.cfg.Caller, req) })
+	req := &kv.KeyRequest{Key: r.name}
+	rep, err := ask(a, w, r, method, req, &req.Read)
 	if err != nil {
 		return nil, err
 	}
-	setMeta(w, &rep.Meta)
 	if len(rep.Entries) == 0 {
-		w.WriteHeader(http.StatusNotFound)
+		r.status = http.StatusNotFound
 		return nil, nil
 	}
-	if r.has("raw") && !r.has("recurse") {
-		return nil, rawValue(w, rep.Entries[0].Value)
+	if r.has("raw") && method == &kv.Get {
+		rawValue(w, rep.Entries[0].Value)
+		return written{}, nil
 	}
 	return rep.Entries, nil
 }
 
 // rawValue writes a value so that no browser takes it for a page.
-func rawValue(w http.ResponseWriter, value []byte) error {
+func rawValue(w http.ResponseWriter, value []byte) {
 	h := w.Header()
 	h.Set("Content-Type", "text/plain")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Security-Policy", "sandbox")
 	h.Set("Content-Length", strconv.Itoa(len(value)))
 	_, _ = w.Write(value) // a client that is gone reads no error
-	return nil
 }
 
 func (a *API) kvKeys(w http.ResponseWriter, r *request) (any, error) {
 	req := &kv.KeyListRequest{Prefix: r.name, Seperator: r.query.Get("separator")}
-	if err := a.read(r, &req.Read); err != nil {
-		return nil, err
-	}
-	rep, err := maxStale(&req.QueryOptions, func() (*kv.KeyList, error) { return kv.ListKeys.Call(r.Context(), a.cfg.Caller, req) })
+	rep, err := ask(a, w, r, &kv.ListKeys, req, &req.Read)
 	if err != nil {
 		return nil, err
 	}
-	setMeta(w, &rep.Meta)
 	if len(rep.Keys) == 0 {
-		w.WriteHeader(http.StatusNotFound)
+		r.status = http.StatusNotFound
 		return nil, nil
 	}
 	return rep.Keys, nil
@@ -72,7 +66,7 @@ func (a *API) kvKeys(w http.ResponseWriter, r *request) (any, error) {
 
 func (a *API) kvPut(_ http.ResponseWriter, r *request) (any, error) {
 	if r.name == "" {
-		return nil, badRequest("Missing key name")
+		return nil, errNoKey()
 	}
 	if err := conflict(r, "cas", "acquire", "release"); err != nil {
 		return nil, err
@@ -116,7 +110,7 @@ func (a *API) kvDelete(_ http.ResponseWriter, r *request) (any, error) {
 	case r.has("recurse"):
 		req.Op = kv.DeleteTree
 	case r.name == "":
-		return nil, badRequest("Missing key name")
+		return nil, errNoKey()
 	case r.has("cas"):
 		req.Op = kv.DeleteCAS
 		var err error

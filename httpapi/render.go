@@ -1,17 +1,26 @@
 package httpapi
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
 	"strconv"
+	"sync"
+	"sync/atomic"
 
+	"github.com/klauspost/compress/gzhttp"
+	"github.com/klauspost/compress/gzip"
+
+	"github.com/hanse-project/hanse/kv"
 	"github.com/hanse-project/hanse/rpc"
 )
 
+// Header values are shared by all answers: the server copies them, nobody changes them.
 var (
 	contentJSON = []string{"application/json"}
+	contentText = []string{"text/plain; charset=utf-8"}
 	blocking    = []string{"blocking-query"}
 	yes         = []string{"true"}
 	no          = []string{"false"}
@@ -28,8 +37,6 @@ func (e *statusError) Error() string { return e.text }
 
 func badRequest(text string) error { return &statusError{http.StatusBadRequest, text} }
 
-func notFound(text string) error { return &statusError{http.StatusNotFound, text} }
-
 func tooLarge(size, limit int64) error {
 	return &statusError{http.StatusRequestEntityTooLarge, "Request body(" + strconv.FormatInt(size, 10) +
 		" bytes) is too large, max size: " + strconv.FormatInt(limit, 10) + " bytes."}
@@ -40,35 +47,54 @@ func (a *API) fail(w http.ResponseWriter, r *request, err error) {
 	if r.Context().Err() != nil && errors.Is(err, context.Canceled) {
 		return // the client is gone
 	}
-	status := http.StatusInternalServerError
 	reason := rpc.ReasonOf(err)
-	if s, ok := errors.AsType[*statusError](err); ok {
-		status = s.status
-	} else {
-		switch reason {
-		case rpc.ReasonDenied, rpc.ReasonACLNotFound:
-			status = http.StatusForbidden
-		case rpc.ReasonInvalid:
-			status = http.StatusBadRequest
-		case rpc.ReasonTooLarge:
-			status = http.StatusRequestEntityTooLarge
-		}
-	}
+	status := statusOf(err, reason)
 	if reason != "" {
 		w.Header().Set("X-Hanse-Reason", string(reason))
 	}
-	if status == http.StatusInternalServerError {
+	if status == http.StatusInternalServerError && reason != rpc.ReasonInvalid {
 		a.cfg.Log.Error("request failed", "method", r.Method, "path", r.URL.Path, "from", r.RemoteAddr, "error", err)
 	}
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	plainText(w, status, err.Error())
+}
+
+// statusOf chooses the status of an error. A request that a domain finds wrong answers
+// 500, as it always did; one that the face cannot even read answers 400.
+func statusOf(err error, reason rpc.Reason) int {
+	if s, ok := errors.AsType[*statusError](err); ok {
+		return s.status
+	}
+	switch reason {
+	case rpc.ReasonDenied, rpc.ReasonACLNotFound:
+		return http.StatusForbidden
+	case rpc.ReasonTooLarge:
+		return http.StatusRequestEntityTooLarge
+	}
+	return http.StatusInternalServerError
+}
+
+func plainText(w http.ResponseWriter, status int, text string) {
+	w.Header()["Content-Type"] = contentText
 	w.WriteHeader(status)
-	_, _ = w.Write([]byte(err.Error())) // a client that is gone reads no error
+	_, _ = w.Write([]byte(text)) // a client that is gone reads no error
 }
 
 // setMeta writes the headers of a query's answer.
-func setMeta(w http.ResponseWriter, m *rpc.Meta) {
+func (a *API) setMeta(w http.ResponseWriter, m *rpc.Meta) {
 	h := w.Header()
 	h["X-Consul-Index"] = []string{strconv.FormatUint(max(m.Index, 1), 10)}
+	setContact(h, m)
+	h["X-Consul-Query-Backend"] = blocking
+	if m.ResultsFilteredByACLs {
+		h["X-Consul-Results-Filtered-By-Acls"] = yes
+	}
+	if m.HanseDatacenterID != "" {
+		known := a.identity.of(m)
+		h["X-Hanse-Datacenter-Id"], h["X-Hanse-Incarnation"] = known.id, known.incarnation
+	}
+}
+
+func setContact(h http.Header, m *rpc.Meta) {
 	h["X-Consul-Knownleader"] = no
 	if m.KnownLeader {
 		h["X-Consul-Knownleader"] = yes
@@ -77,34 +103,101 @@ func setMeta(w http.ResponseWriter, m *rpc.Meta) {
 	if ms := m.LastContact.Milliseconds(); ms != 0 {
 		h["X-Consul-Lastcontact"] = []string{strconv.FormatInt(ms, 10)}
 	}
-	h["X-Consul-Query-Backend"] = blocking
-	if m.ResultsFilteredByACLs {
-		h["X-Consul-Results-Filtered-By-Acls"] = yes
-	}
-	if m.HanseDatacenterID != "" {
-		h["X-Hanse-Datacenter-Id"] = []string{m.HanseDatacenterID}
-		h["X-Hanse-Incarnation"] = []string{m.HanseIncarnation}
-	}
 }
+
+// identityCache keeps the header values of the datacenter that answered last.
+type identityCache struct {
+	last atomic.Pointer[identityHeaders]
+}
+
+type identityHeaders struct{ id, incarnation []string }
+
+func (c *identityCache) of(m *rpc.Meta) *identityHeaders {
+	known := c.last.Load()
+	if known == nil || known.id[0] != m.HanseDatacenterID || known.incarnation[0] != m.HanseIncarnation {
+		known = &identityHeaders{[]string{m.HanseDatacenterID}, []string{m.HanseIncarnation}}
+		c.last.Store(known)
+	}
+	return known
+}
+
+// bodies are buffers of finished answers.
+var bodies = sync.Pool{New: func() any { return new([]byte) }}
+
+// keepBody is the largest buffer that is kept for later, in bytes.
+const keepBody = 1 << 20
 
 // render writes value as JSON. A nil value is an empty body.
 func (a *API) render(w http.ResponseWriter, r *request, value any) {
-	if value == nil {
+	switch value.(type) {
+	case written:
+		return
+	case nil:
+		if r.status == http.StatusOK {
+			w.Header()["Content-Type"] = contentJSON
+		}
+		w.WriteHeader(r.status)
 		return
 	}
-	var body []byte
-	var err error
-	if r.has("pretty") {
-		if body, err = json.MarshalIndent(value, "", "    "); err == nil {
-			body = append(body, '\n')
-		}
-	} else {
-		body, err = json.Marshal(value)
-	}
+	buf := bodies.Get().(*[]byte)
+	body, err := encode((*buf)[:0], value, r.has("pretty"))
 	if err != nil {
 		a.fail(w, r, err)
 		return
 	}
 	w.Header()["Content-Type"] = contentJSON
-	_, _ = w.Write(body)
+	send(w, r, body)
+	if cap(body) <= keepBody {
+		*buf = body
+		bodies.Put(buf)
+	}
+}
+
+// encode appends the JSON of value to buf.
+func encode(buf []byte, value any, pretty bool) ([]byte, error) {
+	if entries, ok := value.([]*kv.Entry); ok {
+		buf = appendEntries(buf, entries)
+	} else {
+		plain, err := json.Marshal(value)
+		if err != nil {
+			return nil, err
+		}
+		buf = append(buf, plain...)
+	}
+	if !pretty {
+		return buf, nil
+	}
+	var out bytes.Buffer
+	if err := json.Indent(&out, buf, "", "    "); err != nil {
+		return nil, err
+	}
+	return append(out.Bytes(), '\n'), nil
+}
+
+// gzipFrom is the size, in bytes, from which an answer is compressed for those who
+// ask: what fits one packet gains nothing.
+const gzipFrom = 1400
+
+// compressed wraps a handler in one that compresses. Speed comes before size: the cost
+// is paid by servers, and JSON shrinks to a few percent either way.
+var compressed = func() func(http.Handler) http.HandlerFunc {
+	wrap, err := gzhttp.NewWrapper(gzhttp.MinSize(gzipFrom), gzhttp.CompressionLevel(gzip.BestSpeed), gzhttp.EnableZstd(false))
+	if err != nil {
+		panic("httpapi: gzip: " + err.Error()) // the options are constants
+	}
+	return wrap
+}()
+
+// send writes a whole body, compressed if that was asked for.
+func send(w http.ResponseWriter, r *request, body []byte) {
+	if len(body) < gzipFrom || r.Header["Accept-Encoding"] == nil {
+		w.WriteHeader(r.status)
+		_, _ = w.Write(body) // a client that is gone reads no error
+		return
+	}
+	compressed(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header()["Vary"] = varyEncoding // the wrapper has added it a second time
+		w.WriteHeader(r.status)
+		_, _ = w.Write(body)
+	}))(w, r.Request)
 }

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,14 +21,16 @@ type request struct {
 	// name is what stands in the path behind the route.
 	name  string
 	query url.Values
+	// status is what the answer has, unless it is an error.
+	status int
 }
 
-func parseQuery(raw string) url.Values {
-	if raw == "" {
-		return nil
+func parseQuery(raw string) (url.Values, error) {
+	values, err := url.ParseQuery(raw)
+	if err != nil {
+		return nil, badRequest("Invalid query string: " + err.Error())
 	}
-	values, _ := url.ParseQuery(raw) // as Go's servers do: what can be parsed counts
-	return values
+	return values, nil
 }
 
 // has tells whether the parameter is there, with or without a value.
@@ -36,16 +39,27 @@ func (r *request) has(name string) bool {
 	return there
 }
 
+// flag is a switch: there, and not switched off by its value.
+func (r *request) flag(name string) bool {
+	if !r.has(name) {
+		return false
+	}
+	on, err := strconv.ParseBool(r.query.Get(name))
+	return err != nil || on
+}
+
 // token is the secret of the caller: ?token, X-Consul-Token, or a bearer token.
 func (r *request) token() string {
 	if t := r.query.Get("token"); t != "" {
 		return t
 	}
-	if t := r.Header.Get("X-Consul-Token"); t != "" {
-		return t
+	if t := r.Header["X-Consul-Token"]; len(t) > 0 && t[0] != "" {
+		return t[0]
 	}
-	if scheme, secret, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {
-		return strings.TrimSpace(secret)
+	if h := r.Header["Authorization"]; len(h) > 0 {
+		if scheme, secret, ok := strings.Cut(h[0], " "); ok && strings.EqualFold(scheme, "Bearer") {
+			return strings.TrimSpace(secret)
+		}
 	}
 	return ""
 }
@@ -87,9 +101,13 @@ func (a *API) read(r *request, env *rpc.Read) error {
 	return nil
 }
 
-// write fills in the envelope of a change.
+// write fills in the envelope of a change. A datacenter that the body named stays,
+// unless the parameters name one.
 func (a *API) write(r *request, env *rpc.Write) {
-	env.Datacenter, env.Token = a.datacenter(r), r.token()
+	if env.Datacenter == "" || r.query.Get("dc") != "" {
+		env.Datacenter = a.datacenter(r)
+	}
+	env.Token = r.token()
 }
 
 func (a *API) datacenter(r *request) string {
@@ -99,42 +117,106 @@ func (a *API) datacenter(r *request) string {
 	return a.cfg.Datacenter
 }
 
-// maxStale asks again, of the leader, when a stale answer turned out too old.
-func maxStale[Rep rpc.Reply](q *rpc.QueryOptions, ask func() (Rep, error)) (Rep, error) {
-	rep, err := ask()
-	if err != nil || q.MaxStaleDuration <= 0 || rep.QueryMeta().LastContact <= q.MaxStaleDuration {
-		return rep, err
+// reply is a pointer to the reply of a query.
+type reply[T any] interface {
+	*T
+	rpc.Reply
+}
+
+// ask makes the call of a query whose particulars are in req, and env within it. It
+// writes the headers that say where the answer stands.
+func ask[Req, Rep any, PRep reply[Rep]](a *API, w http.ResponseWriter, r *request, m *rpc.Method[Req, Rep], req *Req, env *rpc.Read) (*Rep, error) {
+	if err := a.read(r, env); err != nil {
+		return nil, err
 	}
-	q.AllowStale, q.MaxStaleDuration = false, 0
-	return ask()
+	rep, err := m.Call(r.Context(), a.cfg.Caller, req)
+	if err != nil {
+		return nil, err
+	}
+	meta := PRep(rep).QueryMeta()
+	if age := env.MaxStaleDuration; age > 0 && meta.LastContact > age {
+		// Too old for the one who asks: what the leader says never is.
+		env.AllowStale, env.MaxStaleDuration = false, 0
+		if rep, err = m.Call(r.Context(), a.cfg.Caller, req); err != nil {
+			return nil, err
+		}
+		meta = PRep(rep).QueryMeta()
+	}
+	a.setMeta(w, meta)
+	return rep, nil
+}
+
+// bodyPatience is how long a body may stand still. Whoever sends nothing for longer
+// is cut off.
+const bodyPatience = 30 * time.Second
+
+// slowBody bounds the time between two pieces of a body. It lifts the bound at the end
+// of the body, because what follows may be a long wait for the answer.
+type slowBody struct {
+	io.ReadCloser
+	conn *http.ResponseController
+}
+
+// patientBody puts the bound on a request's body, if it has one.
+func patientBody(w http.ResponseWriter, hr *http.Request) {
+	if hr.Body != nil && hr.Body != http.NoBody {
+		hr.Body = &slowBody{hr.Body, http.NewResponseController(w)}
+	}
+}
+
+func (s *slowBody) Read(p []byte) (int, error) {
+	// A writer without deadlines, in a test, has no slow peer either.
+	_ = s.conn.SetReadDeadline(time.Now().Add(bodyPatience))
+	n, err := s.ReadCloser.Read(p)
+	if errors.Is(err, io.EOF) {
+		_ = s.conn.SetReadDeadline(time.Time{})
+	}
+	return n, err
 }
 
 // body reads at most limit bytes.
 func (r *request) body(limit int64) ([]byte, error) {
-	if r.ContentLength > limit {
-		return nil, tooLarge(r.ContentLength, limit)
+	size := r.ContentLength
+	if size > limit {
+		return nil, tooLarge(size, limit)
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, limit))
-	if _, over := errors.AsType[*http.MaxBytesError](err); over {
-		return nil, tooLarge(limit+1, limit)
+	var buf bytes.Buffer
+	if size > 0 {
+		buf.Grow(int(size) + bytes.MinRead) // room to see the end without growing
+	}
+	n, err := buf.ReadFrom(io.LimitReader(r.Body, limit+1))
+	if n > limit {
+		return nil, tooLarge(n, limit)
 	}
 	if err != nil {
 		return nil, badRequest("Failed to read the body: " + err.Error())
 	}
-	return body, nil
+	return buf.Bytes(), nil
 }
 
 // maxBody is the limit of bodies that have none of their own.
 const maxBody = 4 << 20
 
-// decode reads a JSON body.
+// decode reads a JSON body. A field that nobody knows is a mistake.
 func (r *request) decode(into any) error {
 	body, err := r.body(maxBody)
 	if err != nil {
 		return err
 	}
-	if err := json.Unmarshal(body, into); err != nil {
+	if err := decodeStrict(body, into); err != nil {
 		return badRequest("Request decode failed: " + err.Error())
+	}
+	return nil
+}
+
+func decodeStrict(body []byte, into any) error {
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(into); err != nil {
+		return err
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("there is more behind the JSON value")
 	}
 	return nil
 }

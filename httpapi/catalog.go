@@ -1,0 +1,197 @@
+package httpapi
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/hanse-project/hanse/catalog"
+	"github.com/hanse-project/hanse/rpc"
+)
+
+func (a *API) catalogRoutes() map[string]route {
+	return map[string]route{
+		"/v1/catalog/datacenters":    {http.MethodGet: a.catalogDatacenters},
+		"/v1/catalog/nodes":          {http.MethodGet: a.catalogNodes},
+		"/v1/catalog/services":       {http.MethodGet: a.catalogServices},
+		"/v1/catalog/service/":       {http.MethodGet: a.catalogService},
+		"/v1/catalog/connect/":       {http.MethodGet: a.catalogService},
+		"/v1/catalog/node/":          {http.MethodGet: a.catalogNode},
+		"/v1/catalog/node-services/": {http.MethodGet: a.catalogNodeServices},
+		"/v1/catalog/register":       {http.MethodPut: a.catalogRegister},
+		"/v1/catalog/deregister":     {http.MethodPut: a.catalogDeregister},
+	}
+}
+
+// discover is [ask] for the endpoints that find services. They also say how the answer
+// was made, and that no cache had a part in it.
+func discover[Req, Rep any, PRep reply[Rep]](a *API, w http.ResponseWriter, r *request, m *rpc.Method[Req, Rep], req *Req, env *rpc.Read) (*Rep, error) {
+	rep, err := ask[Req, Rep, PRep](a, w, r, m, req, env)
+	if err != nil {
+		return nil, err
+	}
+	level := levelLeader
+	if env.AllowStale {
+		level = levelStale
+	} else if env.RequireConsistent {
+		level = levelConsistent
+	}
+	w.Header()["X-Consul-Effective-Consistency"] = level
+	if r.has("cached") {
+		w.Header()["X-Cache"] = cacheMiss
+	}
+	return rep, nil
+}
+
+var (
+	levelLeader     = []string{"leader"}
+	levelStale      = []string{"stale"}
+	levelConsistent = []string{"consistent"}
+	cacheMiss       = []string{"MISS"}
+)
+
+// nodeMeta are the pairs of ?node-meta=key:value, which may be given several times.
+func (r *request) nodeMeta() map[string]string {
+	pairs := r.query["node-meta"]
+	if len(pairs) == 0 {
+		return nil
+	}
+	meta := make(map[string]string, len(pairs))
+	for _, pair := range pairs {
+		key, value, _ := strings.Cut(pair, ":")
+		meta[key] = value
+	}
+	return meta
+}
+
+// source is the node that ?near sorts by.
+func (a *API) source(r *request) catalog.QuerySource {
+	near := r.query.Get("near")
+	if near == "_agent" {
+		near = a.cfg.Node
+	}
+	return catalog.QuerySource{Datacenter: a.cfg.Datacenter, Node: near}
+}
+
+func (a *API) catalogDatacenters(_ http.ResponseWriter, r *request) (any, error) {
+	req := &catalog.DatacentersRequest{}
+	if err := a.read(r, &req.Read); err != nil {
+		return nil, err
+	}
+	names, err := catalog.ListDatacenters.Call(r.Context(), a.cfg.Caller, req)
+	if err != nil {
+		return nil, err
+	}
+	return list(*names), nil
+}
+
+// list is the list as JSON shows it: none is [], not null.
+func list[T any](rows []T) []T {
+	if rows == nil {
+		return []T{}
+	}
+	return rows
+}
+
+func (a *API) catalogNodes(w http.ResponseWriter, r *request) (any, error) {
+	req := &catalog.DCSpecificRequest{NodeMetaFilters: r.nodeMeta(), Source: a.source(r)}
+	rep, err := discover(a, w, r, &catalog.ListNodes, req, &req.Read)
+	if err != nil {
+		return nil, err
+	}
+	return list(rep.Nodes), nil
+}
+
+func (a *API) catalogServices(w http.ResponseWriter, r *request) (any, error) {
+	req := &catalog.DCSpecificRequest{NodeMetaFilters: r.nodeMeta(), Source: a.source(r)}
+	rep, err := discover(a, w, r, &catalog.ListServices, req, &req.Read)
+	if err != nil {
+		return nil, err
+	}
+	services := make(map[string]catalog.Tags, len(rep.Services))
+	for name, tags := range rep.Services {
+		services[name] = tags
+	}
+	return services, nil
+}
+
+// serviceRequest is what the endpoints about one service ask. Those whose path says
+// "connect" are about the instances that accept mesh connections for it.
+func (a *API) serviceRequest(r *request) (*catalog.ServiceSpecificRequest, error) {
+	if r.name == "" {
+		return nil, badRequest("Missing service name")
+	}
+	tags := r.query["tag"]
+	return &catalog.ServiceSpecificRequest{
+		ServiceName: r.name, ServiceTags: tags, TagFilter: len(tags) > 0,
+		NodeMetaFilters: r.nodeMeta(), Source: a.source(r), Connect: strings.Contains(r.URL.Path[:len(r.URL.Path)-len(r.name)], "/connect/"),
+	}, nil
+}
+
+func (a *API) catalogService(w http.ResponseWriter, r *request) (any, error) {
+	req, err := a.serviceRequest(r)
+	if err != nil {
+		return nil, err
+	}
+	rep, err := discover(a, w, r, &catalog.ListServiceNodes, req, &req.Read)
+	if err != nil {
+		return nil, err
+	}
+	return list(rep.ServiceNodes), nil
+}
+
+// nodeRequest is what the endpoints about one node ask.
+func nodeRequest(r *request) (*catalog.NodeSpecificRequest, error) {
+	if r.name == "" {
+		return nil, badRequest("Missing node name")
+	}
+	return &catalog.NodeSpecificRequest{Node: r.name}, nil
+}
+
+func (a *API) catalogNode(w http.ResponseWriter, r *request) (any, error) {
+	req, err := nodeRequest(r)
+	if err != nil {
+		return nil, err
+	}
+	rep, err := discover(a, w, r, &catalog.GetNodeServices, req, &req.Read)
+	if err != nil {
+		return nil, err
+	}
+	return rep.NodeServices, nil
+}
+
+func (a *API) catalogNodeServices(w http.ResponseWriter, r *request) (any, error) {
+	req, err := nodeRequest(r)
+	if err != nil {
+		return nil, err
+	}
+	rep, err := discover(a, w, r, &catalog.GetNodeServiceList, req, &req.Read)
+	if err != nil {
+		return nil, err
+	}
+	return rep.NodeServices, nil
+}
+
+func (a *API) catalogRegister(_ http.ResponseWriter, r *request) (any, error) {
+	req := &catalog.RegisterRequest{}
+	if err := r.decode(req); err != nil {
+		return nil, err
+	}
+	req.Revision = catalog.Revision{} // the servers' own
+	a.write(r, &req.Write)
+	if _, err := catalog.Register.Call(r.Context(), a.cfg.Caller, req); err != nil {
+		return nil, err
+	}
+	return true, nil
+}
+
+func (a *API) catalogDeregister(_ http.ResponseWriter, r *request) (any, error) {
+	req := &catalog.DeregisterRequest{}
+	if err := r.decode(req); err != nil {
+		return nil, err
+	}
+	a.write(r, &req.Write)
+	if _, err := catalog.Deregister.Call(r.Context(), a.cfg.Caller, req); err != nil {
+		return nil, err
+	}
+	return true, nil
+}
