@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -31,47 +32,51 @@ func solo(t testing.TB, dir string, change ...func(*Config)) *member {
 }
 
 func TestRestartKeepsEveryAcknowledgedWrite(t *testing.T) {
-	dir := t.TempDir()
-	var want []string
-	for start := range 3 {
-		m := solo(t, dir)
-		if got := m.journal.texts(); !slices.Equal(got, want) {
-			t.Fatalf("start %d reads %q, want %q", start, got, want)
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		var want []string
+		for start := range 3 {
+			m := solo(t, dir)
+			if got := m.journal.texts(); !slices.Equal(got, want) {
+				t.Fatalf("start %d reads %q, want %q", start, got, want)
+			}
+			for i := range 5 {
+				want = append(want, fmt.Sprint(start, ".", i))
+				put(t, m, want[len(want)-1])
+			}
+			m.stop(t)
 		}
-		for i := range 5 {
-			want = append(want, fmt.Sprint(start, ".", i))
-			put(t, m, want[len(want)-1])
-		}
-		m.stop(t)
-	}
+	})
 }
 
 func TestSnapshotAndTruncatedLogSurviveARestart(t *testing.T) {
-	dir := t.TempDir()
-	m := solo(t, dir, func(c *Config) { c.TrailingLogs = 2 })
-	var want []string
-	for i := range 20 {
-		want = append(want, fmt.Sprint(i))
-		put(t, m, want[i])
-	}
-	meta, r, err := m.Snapshot(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Close()
-	want = append(want, "after")
-	put(t, m, "after")
-	m.stop(t)
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		m := solo(t, dir, func(c *Config) { c.TrailingLogs = 2 })
+		var want []string
+		for i := range 20 {
+			want = append(want, fmt.Sprint(i))
+			put(t, m, want[i])
+		}
+		meta, r, err := m.Snapshot(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Close()
+		want = append(want, "after")
+		put(t, m, "after")
+		m.stop(t)
 
-	w := openTestWAL(t, dir)
-	first, err := w.FirstIndex()
-	if err != nil || first < meta.Index-2 {
-		t.Fatalf("log begins at %d (%v) after a snapshot at %d", first, err, meta.Index)
-	}
-	w.Close()
-	if got := solo(t, dir).journal.texts(); !slices.Equal(got, want) {
-		t.Errorf("read %q, want %q", got, want)
-	}
+		w := openTestWAL(t, dir)
+		first, err := w.FirstIndex()
+		if err != nil || first < meta.Index-2 {
+			t.Fatalf("log begins at %d (%v) after a snapshot at %d", first, err, meta.Index)
+		}
+		w.Close()
+		if got := solo(t, dir).journal.texts(); !slices.Equal(got, want) {
+			t.Errorf("read %q, want %q", got, want)
+		}
+	})
 }
 
 func openTestWAL(t testing.TB, dir string) *wal.WAL {
@@ -168,71 +173,81 @@ func TestTornLastWriteIsDropped(t *testing.T) {
 		"its commit, no content": func(batch []byte) []byte { clear(batch[:len(batch)-frameHeader]); return batch },
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir, want := filled(t)
-			path := segmentFile(t, dir)
-			data, end := written(t, path)
-			w := openTestWAL(t, dir)
-			last, err := w.LastIndex()
-			if err != nil {
-				t.Fatal(err)
-			}
-			// What the next write would have put there, interrupted.
-			if err := w.StoreLogs([]*raft.Log{
-				{Index: last + 1, Term: 9, Data: []byte("never acknowledged")},
-				{Index: last + 2, Term: 9, Data: []byte("neither this")},
-			}); err != nil {
-				t.Fatal(err)
-			}
-			w.Close()
-			after, newEnd := written(t, path)
-			copy(data[end:], torn(bytes.Clone(after[end:newEnd])))
-			if err := os.WriteFile(path, data, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			m := solo(t, dir)
-			if got := m.journal.texts(); !slices.Equal(got, want) {
-				t.Errorf("read %q, want %q", got, want)
-			}
-			want = append(want, "more")
-			put(t, m, "more")
-			m.stop(t)
-			if got := solo(t, dir).journal.texts(); !slices.Equal(got, want) {
-				t.Errorf("after one more start: read %q, want %q", got, want)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				dir, want := filled(t)
+				path := segmentFile(t, dir)
+				data, end := written(t, path)
+				w := openTestWAL(t, dir)
+				last, err := w.LastIndex()
+				if err != nil {
+					t.Fatal(err)
+				}
+				// What the next write would have put there, interrupted.
+				if err := w.StoreLogs([]*raft.Log{
+					{Index: last + 1, Term: 9, Data: []byte("never acknowledged")},
+					{Index: last + 2, Term: 9, Data: []byte("neither this")},
+				}); err != nil {
+					t.Fatal(err)
+				}
+				w.Close()
+				after, newEnd := written(t, path)
+				copy(data[end:], torn(bytes.Clone(after[end:newEnd])))
+				if err := os.WriteFile(path, data, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				m := solo(t, dir)
+				if got := m.journal.texts(); !slices.Equal(got, want) {
+					t.Errorf("read %q, want %q", got, want)
+				}
+				want = append(want, "more")
+				put(t, m, "more")
+				m.stop(t)
+				if got := solo(t, dir).journal.texts(); !slices.Equal(got, want) {
+					t.Errorf("after one more start: read %q, want %q", got, want)
+				}
+			})
 		})
 	}
 }
 
 func TestDamageInsideTheLogStopsTheStart(t *testing.T) {
-	dir, want := filled(t)
-	path := segmentFile(t, dir)
-	good, end := written(t, path)
-	last := end // where the last batch begins
-	for last -= frameHeader; ; last -= frameHeader {
-		if n, _ := checkSegment(bytes.NewReader(good[:end-1]), int64(end-1)); int(n) == last {
-			break
+	synctest.Test(t, func(t *testing.T) {
+		dir, want := filled(t)
+		path := segmentFile(t, dir)
+		good, end := written(t, path)
+		last := end // where the last batch begins
+		for last -= frameHeader; ; last -= frameHeader {
+			if n, _ := checkSegment(bytes.NewReader(good[:end-1]), int64(end-1)); int(n) == last {
+				break
+			}
 		}
-	}
-	for at := 0; at < last; at += 13 {
-		bad := bytes.Clone(good)
-		bad[at] ^= 0x40
-		if err := os.WriteFile(path, bad, 0o600); err != nil {
+		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		if err != nil {
 			t.Fatal(err)
 		}
-		err := openFails(t, dir)
-		if !errors.Is(err, errDamaged) || !strings.Contains(err.Error(), path) {
-			t.Fatalf("byte %d of %d flipped: error is %q, want %v in %s", at, end, err, errDamaged, path)
+		defer f.Close()
+		for at := 0; at < last; at += 13 {
+			bad := bytes.Clone(good[:end])
+			bad[at] ^= 0x40
+			if _, err := f.WriteAt(bad, 0); err != nil {
+				t.Fatal(err)
+			}
+			err := openFails(t, dir)
+			if !errors.Is(err, errDamaged) || !strings.Contains(err.Error(), path) {
+				t.Fatalf("byte %d of %d flipped: error is %q, want %v in %s", at, end, err, errDamaged, path)
+			}
+			now := make([]byte, end)
+			if _, err := f.ReadAt(now, 0); err != nil || !bytes.Equal(now, bad) {
+				t.Fatalf("byte %d flipped: the file was changed (%v)", at, err)
+			}
 		}
-		if now, _ := os.ReadFile(path); !bytes.Equal(now, bad) {
-			t.Fatalf("byte %d flipped: the file was changed", at)
+		if _, err := f.WriteAt(good[:end], 0); err != nil {
+			t.Fatal(err)
 		}
-	}
-	if err := os.WriteFile(path, good, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if got := solo(t, dir).journal.texts(); !slices.Equal(got, want) {
-		t.Errorf("mended: read %q, want %q", got, want)
-	}
+		if got := solo(t, dir).journal.texts(); !slices.Equal(got, want) {
+			t.Errorf("mended: read %q, want %q", got, want)
+		}
+	})
 }
 
 // openFails opens a node on dir, and returns the error it must end with.
@@ -258,18 +273,20 @@ func TestLogWithoutItsMetadataStopsTheStart(t *testing.T) {
 		"empty":     func(p string) error { return os.Truncate(p, 0) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir, _ := filled(t)
-			segment := segmentFile(t, dir)
-			if err := spoil(filepath.Join(dir, "raft", "wal", "wal-meta.db")); err != nil {
-				t.Fatal(err)
-			}
-			err := openFails(t, dir)
-			if !strings.Contains(err.Error(), "wal-meta.db") || !strings.Contains(err.Error(), "backup") {
-				t.Errorf("error is %q, want the file and what to do", err)
-			}
-			if _, err := os.Stat(segment); err != nil {
-				t.Errorf("the segment: %v", err)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				dir, _ := filled(t)
+				segment := segmentFile(t, dir)
+				if err := spoil(filepath.Join(dir, "raft", "wal", "wal-meta.db")); err != nil {
+					t.Fatal(err)
+				}
+				err := openFails(t, dir)
+				if !strings.Contains(err.Error(), "wal-meta.db") || !strings.Contains(err.Error(), "backup") {
+					t.Errorf("error is %q, want the file and what to do", err)
+				}
+				if _, err := os.Stat(segment); err != nil {
+					t.Errorf("the segment: %v", err)
+				}
+			})
 		})
 	}
 }
@@ -291,59 +308,63 @@ func TestTornSnapshot(t *testing.T) {
 			"that the log depends on stops the start": {trailing: 1, fails: true},
 		} {
 			t.Run(file+" "+name, func(t *testing.T) {
-				dir := t.TempDir()
-				m := solo(t, dir, func(c *Config) { c.TrailingLogs = tc.trailing })
-				var want []string
-				for i := range 20 {
-					want = append(want, fmt.Sprint(i))
-					put(t, m, want[i])
-					if i%9 == 8 { // an older one that is whole, and the newest
-						_, r, err := m.Snapshot(t.Context())
-						if err != nil {
-							t.Fatal(err)
+				synctest.Test(t, func(t *testing.T) {
+					dir := t.TempDir()
+					m := solo(t, dir, func(c *Config) { c.TrailingLogs = tc.trailing })
+					var want []string
+					for i := range 20 {
+						want = append(want, fmt.Sprint(i))
+						put(t, m, want[i])
+						if i%9 == 8 { // an older one that is whole, and the newest
+							_, r, err := m.Snapshot(t.Context())
+							if err != nil {
+								t.Fatal(err)
+							}
+							r.Close()
 						}
-						r.Close()
 					}
-				}
-				list, err := m.snaps.List()
-				if err != nil {
-					t.Fatal(err)
-				}
-				m.stop(t)
-				tear(file)(t, filepath.Join(dir, "raft", "snapshots", list[0].ID))
-				if tc.fails {
-					err := openFails(t, dir)
-					if !errors.Is(err, errDamaged) || !strings.Contains(err.Error(), list[0].ID) {
-						t.Errorf("error is %q, want %v in %s", err, errDamaged, list[0].ID)
+					list, err := m.snaps.List()
+					if err != nil {
+						t.Fatal(err)
 					}
-					return
-				}
-				if got := solo(t, dir).journal.texts(); !slices.Equal(got, want) {
-					t.Errorf("read %q, want %q", got, want)
-				}
+					m.stop(t)
+					tear(file)(t, filepath.Join(dir, "raft", "snapshots", list[0].ID))
+					if tc.fails {
+						err := openFails(t, dir)
+						if !errors.Is(err, errDamaged) || !strings.Contains(err.Error(), list[0].ID) {
+							t.Errorf("error is %q, want %v in %s", err, errDamaged, list[0].ID)
+						}
+						return
+					}
+					if got := solo(t, dir).journal.texts(); !slices.Equal(got, want) {
+						t.Errorf("read %q, want %q", got, want)
+					}
+				})
 			})
 		}
 	}
 }
 
 func TestDirectoryInUse(t *testing.T) {
-	dir := t.TempDir()
-	m := solo(t, dir)
-	err := openFails(t, dir)
-	for _, want := range []string{dir, "locked by another agent", fmt.Sprint("process ", os.Getpid()), "-data-dir"} {
-		if !strings.Contains(err.Error(), want) {
-			t.Errorf("error is %q, want %q in it", err, want)
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		m := solo(t, dir)
+		err := openFails(t, dir)
+		for _, want := range []string{dir, "locked by another agent", fmt.Sprint("process ", os.Getpid()), "-data-dir"} {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("error is %q, want %q in it", err, want)
+			}
 		}
-	}
-	m.stop(t)
-	lock, err := LockDir(dir)
-	if err != nil {
-		t.Fatalf("lock after the end: %v", err)
-	}
-	solo(t, dir, func(c *Config) { c.Lock = lock }).stop(t)
-	if err := lock.Unlock(); err != nil {
-		t.Error(err)
-	}
+		m.stop(t)
+		lock, err := LockDir(dir)
+		if err != nil {
+			t.Fatalf("lock after the end: %v", err)
+		}
+		solo(t, dir, func(c *Config) { c.Lock = lock }).stop(t)
+		if err := lock.Unlock(); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func TestDirectoryThatCannotBeMade(t *testing.T) {
@@ -358,99 +379,103 @@ func TestDirectoryThatCannotBeMade(t *testing.T) {
 }
 
 func TestRecoveryFileMakesTheOnlyOneLeftLead(t *testing.T) {
-	c := newCluster()
-	dir := t.TempDir()
-	a := c.start(t, "a", dir)
-	b, d := c.start(t, "b", ""), c.start(t, "c", "")
-	c.bootstrap(t, a)
-	l := leader(t, a, b, d)
-	put(t, l, "kept")
-	if err := a.WaitUntilRead(t); err != nil {
-		t.Fatal(err)
-	}
-	for _, m := range []*member{a, b, d} {
-		c.kill(t, m)
-	}
-	path := filepath.Join(dir, "raft", "peers.json")
-	write := func(text string) {
-		t.Helper()
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster()
+		dir := t.TempDir()
+		a := c.start(t, "a", dir)
+		b, d := c.start(t, "b", ""), c.start(t, "c", "")
+		c.bootstrap(t, a)
+		l := leader(t, a, b, d)
+		put(t, l, "kept")
+		if err := a.WaitUntilRead(t); err != nil {
 			t.Fatal(err)
 		}
-	}
-	write(`["a:8300"]`)
-	if err := openFails(t, dir); !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), `"id"`) {
-		t.Errorf("bad file: %v", err)
-	}
-	write(`[{"id": "a", "address": "a:8300", "non_voter": false}]`)
-	a = leader(t, newCluster().start(t, "a", dir))
-	put(t, a, "more")
-	if got, want := a.journal.texts(), []string{"kept", "more"}; !slices.Equal(got, want) {
-		t.Errorf("read %q, want %q", got, want)
-	}
-	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the recovery file stays: %v", err)
-	}
-	a.stop(t)
-	a = leader(t, newCluster().start(t, "a", dir))
-	if got, want := a.journal.texts(), []string{"kept", "more"}; !slices.Equal(got, want) {
-		t.Errorf("after a restart: read %q, want %q", got, want)
-	}
+		for _, m := range []*member{a, b, d} {
+			c.kill(t, m)
+		}
+		path := filepath.Join(dir, "raft", "peers.json")
+		write := func(text string) {
+			t.Helper()
+			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		write(`["a:8300"]`)
+		if err := openFails(t, dir); !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), `"id"`) {
+			t.Errorf("bad file: %v", err)
+		}
+		write(`[{"id": "a", "address": "a:8300", "non_voter": false}]`)
+		a = leader(t, newCluster().start(t, "a", dir))
+		put(t, a, "more")
+		if got, want := a.journal.texts(), []string{"kept", "more"}; !slices.Equal(got, want) {
+			t.Errorf("read %q, want %q", got, want)
+		}
+		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the recovery file stays: %v", err)
+		}
+		a.stop(t)
+		a = leader(t, newCluster().start(t, "a", dir))
+		if got, want := a.journal.texts(), []string{"kept", "more"}; !slices.Equal(got, want) {
+			t.Errorf("after a restart: read %q, want %q", got, want)
+		}
+	})
 }
 
 func TestRestoreReachesFollowersAndRestarts(t *testing.T) {
-	c := newCluster()
-	dirs := map[string]string{"a": t.TempDir(), "b": t.TempDir(), "c": t.TempDir()}
-	var nodes []*member
-	for _, name := range []string{"a", "b", "c"} {
-		nodes = append(nodes, c.start(t, name, dirs[name]))
-	}
-	c.bootstrap(t, nodes[0])
-	l := leader(t, nodes...)
-	put(t, l, "before")
-	index := l.RestoreIndex()
-	state, err := json.Marshal(journalState{Index: index, Rows: []row{{index, "restored"}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := except(l, nodes)[0].Restore(t.Context(), index, bytes.NewReader(state), int64(len(state))); !errors.Is(err, ErrNotLeader) {
-		t.Errorf("restore on a follower: %v", err)
-	}
-	if err := l.Restore(t.Context(), 5, bytes.NewReader(state), int64(len(state))); !errors.Is(err, ErrRestoreOutrun) {
-		t.Errorf("restore at a low index: %v", err)
-	}
-	if err := l.Restore(t.Context(), index, bytes.NewReader(state), int64(len(state))); err != nil {
-		t.Fatal(err)
-	}
-	if at := put(t, l, "after"); at <= index {
-		t.Errorf("a write after the restore at %d got %d", index, at)
-	}
-	want := []string{"restored", "after"}
-	for _, m := range nodes {
-		if err := m.WaitUntilRead(t); err != nil {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster()
+		dirs := map[string]string{"a": t.TempDir(), "b": t.TempDir(), "c": t.TempDir()}
+		var nodes []*member
+		for _, name := range []string{"a", "b", "c"} {
+			nodes = append(nodes, c.start(t, name, dirs[name]))
+		}
+		c.bootstrap(t, nodes[0])
+		l := leader(t, nodes...)
+		put(t, l, "before")
+		index := l.RestoreIndex()
+		state, err := json.Marshal(journalState{Index: index, Rows: []row{{index, "restored"}}})
+		if err != nil {
 			t.Fatal(err)
 		}
-		if got := m.journal.texts(); !slices.Equal(got, want) {
-			t.Errorf("%s reads %q, want %q", m.id, got, want)
+		if err := except(l, nodes)[0].Restore(t.Context(), index, bytes.NewReader(state), int64(len(state))); !errors.Is(err, ErrNotLeader) {
+			t.Errorf("restore on a follower: %v", err)
 		}
-	}
-	for _, m := range nodes {
-		c.kill(t, m)
-	}
-	c = newCluster()
-	nodes = nil
-	for name, dir := range dirs {
-		nodes = append(nodes, c.start(t, name, dir))
-	}
-	leader(t, nodes...)
-	for _, m := range nodes {
-		if err := m.WaitUntilRead(t); err != nil {
+		if err := l.Restore(t.Context(), 5, bytes.NewReader(state), int64(len(state))); !errors.Is(err, ErrRestoreOutrun) {
+			t.Errorf("restore at a low index: %v", err)
+		}
+		if err := l.Restore(t.Context(), index, bytes.NewReader(state), int64(len(state))); err != nil {
 			t.Fatal(err)
 		}
-		if got := m.journal.texts(); !slices.Equal(got, want) {
-			t.Errorf("restarted %s reads %q, want %q", m.id, got, want)
+		if at := put(t, l, "after"); at <= index {
+			t.Errorf("a write after the restore at %d got %d", index, at)
 		}
-	}
+		want := []string{"restored", "after"}
+		for _, m := range nodes {
+			if err := m.WaitUntilRead(t); err != nil {
+				t.Fatal(err)
+			}
+			if got := m.journal.texts(); !slices.Equal(got, want) {
+				t.Errorf("%s reads %q, want %q", m.id, got, want)
+			}
+		}
+		for _, m := range nodes {
+			c.kill(t, m)
+		}
+		c = newCluster()
+		nodes = nil
+		for name, dir := range dirs {
+			nodes = append(nodes, c.start(t, name, dir))
+		}
+		leader(t, nodes...)
+		for _, m := range nodes {
+			if err := m.WaitUntilRead(t); err != nil {
+				t.Fatal(err)
+			}
+			if got := m.journal.texts(); !slices.Equal(got, want) {
+				t.Errorf("restarted %s reads %q, want %q", m.id, got, want)
+			}
+		}
+	})
 }
 
 // tcpStreams is raft's connections on a port of their own.

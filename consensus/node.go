@@ -124,6 +124,7 @@ type Node struct {
 
 	leadership leadership
 	readyTerm  atomic.Uint64 // the term whose barrier has passed here
+	announcer  announcer
 	confirms   confirmer
 	leaderSide rounds // "am I still the leader, and at what index"
 	otherSide  rounds // "leader, at what index are you"
@@ -175,7 +176,9 @@ func Open(cfg Config) (_ *Node, err error) {
 	}
 	n.leaderSide = rounds{tasks: &n.tasks, ask: n.confirmLeadership, limit: n.roundContext}
 	n.otherSide = rounds{tasks: &n.tasks, ask: n.askLeader, limit: n.roundContext}
+	n.announcer.wake = make(chan struct{}, 1)
 	n.watchLeadership(notify)
+	n.tasks.run(n.announceCommits)
 	return n, nil
 }
 

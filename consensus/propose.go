@@ -36,6 +36,7 @@ func (n *Node) Propose(ctx context.Context, data []byte) (response any, index ui
 	if err := n.await(ctx, f); err != nil {
 		return nil, 0, n.proposeError(err)
 	}
+	n.announcer.committed()
 	return f.Response(), f.Index(), nil
 }
 
