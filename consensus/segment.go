@@ -75,8 +75,11 @@ func (f *checkedFiler) Open(info types.SegmentInfo) (types.SegmentReader, error)
 func (f *checkedFiler) check(info types.SegmentInfo, sealed bool) error {
 	path := filepath.Join(f.dir, segment.FileName(info))
 	file, err := os.Open(path)
+	if sealed && errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("%s: %w: the file is missing", path, errDamaged)
+	}
 	if err != nil {
-		return err // raft-wal gives a missing tail its meaning
+		return err // a missing last segment is one that a crash kept from being made
 	}
 	defer file.Close()
 	stat, err := file.Stat()
