@@ -10,9 +10,9 @@ import (
 	"github.com/hanse-project/hanse/rpc"
 )
 
-// member is one member of a pool as it is shown. Status is serf's number: 1 alive,
+// Member is one member of a pool as it is shown. Status is serf's number: 1 alive,
 // 2 leaving, 3 left, 4 failed.
-type member struct {
+type Member struct {
 	Name        string
 	Addr        string
 	Port        uint16
@@ -26,8 +26,9 @@ type member struct {
 	DelegateCur uint8
 }
 
-func shownMember(m *serf.Member) member {
-	return member{
+// NewMember is how m is shown.
+func NewMember(m *serf.Member) Member {
+	return Member{
 		Name: m.Name, Addr: m.Addr.String(), Port: m.Port, Tags: m.Tags, Status: int(m.Status),
 		ProtocolMin: m.ProtocolMin, ProtocolMax: m.ProtocolMax, ProtocolCur: m.ProtocolCur,
 		DelegateMin: m.DelegateMin, DelegateMax: m.DelegateMax, DelegateCur: m.DelegateCur,
@@ -39,7 +40,7 @@ func (a *API) agentMembers(w http.ResponseWriter, r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	filter, err := catalog.NewFilter[member](r.query.Get("filter"))
+	filter, err := catalog.NewFilter[Member](r.query.Get("filter"))
 	if err != nil {
 		return nil, err
 	}
@@ -48,9 +49,9 @@ func (a *API) agentMembers(w http.ResponseWriter, r *request) (any, error) {
 		return nil, err
 	}
 	call := &rpc.Call{Authz: authz}
-	var shown []member
+	var shown []Member
 	for i := range members {
-		m := shownMember(&members[i])
+		m := NewMember(&members[i])
 		keep, err := filter.Keep(m)
 		if err != nil {
 			return nil, err

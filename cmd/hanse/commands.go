@@ -2,6 +2,7 @@ package main
 
 // commands is every subcommand, a line each. A group stands before its members.
 var commands = []command{
+	agentCommand,
 	catalogGroup,
 	catalogDatacenters,
 	catalogNodes,

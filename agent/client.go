@@ -1,0 +1,73 @@
+package agent
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/serf/serf"
+
+	"github.com/hanse-project/hanse/federation"
+	"github.com/hanse-project/hanse/forwarder"
+	"github.com/hanse-project/hanse/gossip"
+	"github.com/hanse-project/hanse/lan"
+	"github.com/hanse-project/hanse/rpc"
+)
+
+// client is the role of an agent that is no server: it hands every call to one.
+type client struct {
+	lan     *lan.Pool
+	servers *federation.Federation
+	calls   *forwarder.Client
+}
+
+func newClient(pool *lan.Pool, cfg forwarder.Config) *client {
+	c := &client{lan: pool}
+	c.servers = federation.New(federation.Config{
+		Datacenter: cfg.Datacenter, Registerer: cfg.Registerer,
+		Distance: func(s federation.Server) (time.Duration, bool) { return pool.RTT(s.Name) },
+	})
+	cfg.Picker = c.servers
+	c.calls = forwarder.NewClient(cfg)
+	return c
+}
+
+// Caller implements [role].
+func (c *client) Caller() rpc.Caller { return c.calls }
+
+// Run implements [role].
+func (c *client) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	wg.Go(func() { c.lan.Run(ctx, gossip.Handler{Member: c.onMember}) })
+	err := c.calls.Run(ctx)
+	wg.Wait()
+	return err
+}
+
+func (c *client) onMember(change serf.EventType, m serf.Member) {
+	s, isServer := c.lan.Server(m)
+	if !isServer {
+		return
+	}
+	switch change {
+	case serf.EventMemberLeave, serf.EventMemberReap:
+		c.servers.Left(s.Datacenter, s.Name)
+	case serf.EventMemberFailed:
+		c.servers.MemberFailed(s.Datacenter, s.Name)
+	case serf.EventMemberJoin, serf.EventMemberUpdate:
+		c.servers.Joined(federation.Server{
+			Name: s.Name, ID: s.ID, Datacenter: s.Datacenter, Addr: s.Addr(), Build: s.Build, Feature: s.Feature,
+		})
+	}
+}
+
+// Stats implements [role].
+func (c *client) Stats() map[string]map[string]string {
+	return map[string]map[string]string{
+		"consul":   {"acl": "disabled", "known_servers": knownServers(c.lan), "server": "false"},
+		"serf_lan": c.lan.Stats(),
+	}
+}
+
+// Leave implements [role].
+func (c *client) Leave(context.Context) error { return c.lan.Leave() }

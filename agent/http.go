@@ -1,0 +1,172 @@
+package agent
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/hanse-project/hanse/config"
+	"github.com/hanse-project/hanse/httpapi"
+	"github.com/hanse-project/hanse/rpc"
+)
+
+const (
+	unixPrefix = "unix://"
+	// httpDrain is how long requests may go on when the agent stops.
+	httpDrain = 2 * time.Second
+)
+
+// httpFaces are the ports of the HTTP API.
+type httpFaces struct {
+	server    *http.Server
+	listeners []net.Listener
+	log       hclog.Logger
+}
+
+// openHTTP opens the ports of the HTTP API. Nothing is answered before Run.
+func (a *Agent) openHTTP() error {
+	cfg := a.cfg
+	f := &httpFaces{log: a.log.Named("http")}
+	a.http = f
+	a.parts.add("HTTP ports", time.Second, func() error {
+		for _, ln := range f.listeners {
+			ln.Close() // the server closed those it served
+		}
+		return nil
+	})
+	limit := newConnLimit(cfg.Limits.HTTPMaxConnsPerClient)
+	open := func(addr, key string, conf *tls.Config) error {
+		ln, err := a.openHTTPPort(addr, key)
+		if err != nil {
+			return err
+		}
+		ln = limit.wrap(ln)
+		if conf != nil {
+			ln = tls.NewListener(ln, conf)
+		}
+		f.listeners = append(f.listeners, ln)
+		return nil
+	}
+	for _, addr := range cfg.HTTPAddrs {
+		if err := open(addr, "client_addr, ports.http", nil); err != nil {
+			return err
+		}
+	}
+	for _, addr := range cfg.HTTPSAddrs {
+		conf := a.certs.https.Server("h2", "http/1.1")
+		if conf == nil {
+			return fmt.Errorf("serve HTTPS on %s: no certificate: set tls.https.cert_file and key_file, or ports.https to -1", addr)
+		}
+		if err := open(addr, "client_addr, ports.https", conf); err != nil {
+			return err
+		}
+	}
+	f.server = httpapi.NewServer(a.newAPI(), f.log)
+	return nil
+}
+
+func (a *Agent) newAPI() http.Handler {
+	cfg := a.cfg
+	face := httpapi.Config{
+		Caller: a.role.Caller(), Agent: &self{agent: a}, Resolver: rpc.AllowAll{}, Datacenter: cfg.Datacenter,
+		MaxValue: int64(cfg.Limits.KVMaxValueSize), MaxTxn: int64(cfg.Limits.TxnMaxReqLen),
+		ResponseHeaders: cfg.HTTP.ResponseHeaders, Log: a.log.Named("http"),
+	}
+	return httpapi.New(face)
+}
+
+func (a *Agent) openHTTPPort(addr, key string) (net.Listener, error) {
+	path, unix := strings.CutPrefix(addr, unixPrefix)
+	if !unix {
+		return a.opts.Network.listen("tcp", addr, key)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("remove the old socket of an earlier run: %w", err)
+	}
+	ln, err := a.opts.Network.listen("unix", path, key)
+	if err != nil {
+		return nil, err
+	}
+	return ln, own(path, a.cfg.UnixSockets)
+}
+
+// own gives a socket file to whom the configuration says.
+func own(path string, to config.UnixSockets) error {
+	id := func(text string) (int, error) {
+		if text == "" {
+			return -1, nil
+		}
+		return strconv.Atoi(text)
+	}
+	user, err := id(to.User)
+	if err != nil {
+		return fmt.Errorf("unix_sockets.user %q: use a numeric user ID", to.User)
+	}
+	group, err := id(to.Group)
+	if err != nil {
+		return fmt.Errorf("unix_sockets.group %q: use a numeric group ID", to.Group)
+	}
+	if err := os.Chown(path, user, group); err != nil {
+		return fmt.Errorf("give %s to its owner (unix_sockets): %w", path, err)
+	}
+	if to.Mode == "" {
+		return nil
+	}
+	mode, err := strconv.ParseUint(to.Mode, 8, 32)
+	if err != nil {
+		return fmt.Errorf("unix_sockets.mode %q: use octal digits", to.Mode)
+	}
+	return os.Chmod(path, os.FileMode(mode))
+}
+
+// run serves until ctx ends, and then lets requests finish for a moment. Blocking
+// queries end at once.
+func (f *httpFaces) run(ctx context.Context) error {
+	requests, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	f.server.BaseContext = func(net.Listener) context.Context { return requests }
+	errs := make([]error, len(f.listeners))
+	var wg sync.WaitGroup
+	for i, ln := range f.listeners {
+		wg.Go(func() {
+			f.log.Info("Started HTTP server", "address", ln.Addr().String(), "network", ln.Addr().Network())
+			if err := f.server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+				errs[i] = fmt.Errorf("on %s: %w", ln.Addr(), err)
+			}
+		})
+	}
+	stopped := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(stopped)
+		drain, cancel := context.WithTimeout(context.Background(), httpDrain)
+		defer cancel()
+		time.AfterFunc(httpDrain/4, end)
+		if f.server.Shutdown(drain) != nil {
+			f.server.Close()
+		}
+	})
+	wg.Wait()
+	if !stop() {
+		<-stopped
+	}
+	return errors.Join(errs...)
+}
+
+// addrs are the addresses served.
+func (f *httpFaces) addrs() []string {
+	addrs := make([]string, len(f.listeners))
+	for i, ln := range f.listeners {
+		addrs[i] = ln.Addr().String()
+	}
+	return addrs
+}

@@ -1,0 +1,147 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime"
+
+	"github.com/hashicorp/serf/serf"
+
+	"github.com/hanse-project/hanse/gossip"
+	"github.com/hanse-project/hanse/httpapi"
+	"github.com/hanse-project/hanse/rpc"
+	"github.com/hanse-project/hanse/version"
+)
+
+// self is the agent as its HTTP face sees it.
+type self struct{ agent *Agent }
+
+var _ httpapi.Agent = (*self)(nil)
+
+// Self implements [httpapi.Agent].
+func (s *self) Self() any {
+	a := s.agent
+	cfg := a.cfg
+	coordinate, err := a.lan.Coordinate()
+	if err != nil {
+		coordinate = nil // coordinates are off
+	}
+	meta := a.nodeInfo().NodeMeta
+	local := a.lan.Local()
+	return map[string]any{
+		"Config": map[string]any{
+			"Datacenter": cfg.Datacenter, "PrimaryDatacenter": cfg.PrimaryDatacenter,
+			"NodeName": cfg.NodeName, "NodeID": a.nodeID, "Revision": "", "Server": cfg.Server,
+			"Version": version.Consul, "BuildDate": "1970-01-01T00:00:01Z",
+		},
+		"DebugConfig": cfg.Debug(),
+		"Coord":       coordinate,
+		"Member":      httpapi.NewMember(&local),
+		"Stats":       s.stats(),
+		"Meta":        meta,
+	}
+}
+
+func (s *self) stats() map[string]map[string]string {
+	stats := s.agent.role.Stats()
+	stats["agent"] = map[string]string{"check_monitors": "0", "check_ttls": "0", "checks": "0", "services": "0"}
+	stats["build"] = map[string]string{"prerelease": "", "revision": "", "version": version.Consul, "version_metadata": "", "hanse": version.Hanse}
+	stats["runtime"] = map[string]string{
+		"arch": runtime.GOARCH, "os": runtime.GOOS, "version": runtime.Version(),
+		"cpu_count": fmt.Sprint(runtime.NumCPU()), "goroutines": fmt.Sprint(runtime.NumGoroutine()),
+		"max_procs": fmt.Sprint(runtime.GOMAXPROCS(0)),
+	}
+	return stats
+}
+
+// Members implements [httpapi.Agent].
+func (s *self) Members(wan bool, _ string) ([]serf.Member, error) {
+	if !wan {
+		return s.agent.lan.Members(), nil
+	}
+	if s.agent.wan == nil {
+		return nil, nil
+	}
+	return s.agent.wan.Members(), nil
+}
+
+var errNoWAN = rpc.Invalid("this agent is in no WAN pool: ask a server, with a ports.serf_wan above 0")
+
+// pool is one of the gossip pools.
+func (s *self) pool(wan bool) (*gossip.Pool, error) {
+	if !wan {
+		return s.agent.lan.Pool, nil
+	}
+	if s.agent.wan == nil {
+		return nil, errNoWAN
+	}
+	return s.agent.wan.Pool, nil
+}
+
+// Join implements [httpapi.Agent].
+func (s *self) Join(_ context.Context, addr string, wan bool) error {
+	pool, err := s.pool(wan)
+	if err != nil {
+		return err
+	}
+	_, err = pool.Join([]string{addr})
+	return err
+}
+
+// ForceLeave implements [httpapi.Agent].
+func (s *self) ForceLeave(_ context.Context, node string, prune, wan bool) error {
+	pool, err := s.pool(wan)
+	if err != nil {
+		return err
+	}
+	return pool.ForceLeave(node, prune)
+}
+
+// Leave implements [httpapi.Agent].
+func (s *self) Leave(ctx context.Context) error { return s.agent.Leave(context.WithoutCancel(ctx)) }
+
+// Reload implements [httpapi.Agent].
+func (s *self) Reload(context.Context) error { return s.agent.Reload() }
+
+// Metrics implements [httpapi.Agent].
+func (s *self) Metrics() http.Handler { return s.agent.metrics.Handler() }
+
+// MetricsJSON implements [httpapi.Agent].
+func (s *self) MetricsJSON() any { return s.agent.metrics.JSON() }
+
+// Leave tells the datacenter that this agent goes for good, and then stops it.
+func (a *Agent) Leave(ctx context.Context) error {
+	a.leaveOnce.Do(func() {
+		a.log.Info("Leaving the cluster")
+		a.leaveErr = a.role.Leave(ctx)
+		a.stop(errLeft)
+	})
+	return a.leaveErr
+}
+
+// Reload reads the configuration again and takes over what can change while the agent
+// runs: the log level and the certificates. What would need a restart is named in the
+// log.
+func (a *Agent) Reload() error {
+	if a.opts.Load == nil {
+		return errors.New("this agent was not started from a configuration that could be read again")
+	}
+	cfg, warnings, err := a.opts.Load()
+	if err != nil {
+		return fmt.Errorf("reload the configuration: %w", err)
+	}
+	for _, w := range warnings {
+		a.log.Warn(w)
+	}
+	if err := errors.Join(a.certs.rpc.Reload(), a.certs.https.Reload()); err != nil {
+		return fmt.Errorf("reload the certificates: %w", err)
+	}
+	a.log.SetLevel(levelOf(cfg.Log.Level))
+	for _, key := range needsRestart(a.cfg, cfg) {
+		a.log.Warn("a changed setting takes effect at the next start", "setting", key)
+	}
+	a.log.Info("Reloaded the configuration")
+	return nil
+}

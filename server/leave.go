@@ -1,0 +1,61 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// expelled is how long a server that leaves waits until the others have taken it out
+// of the log.
+const expelled = 5 * time.Second
+
+// Leave hands over the lead, tells both pools that this server goes, and waits until
+// the leader has taken it out of the log. The server keeps answering meanwhile.
+func (s *Server) Leave(ctx context.Context) error {
+	var errs []error
+	members, _ := s.node.Node.Configuration()
+	if s.node.IsLeader() && len(members) > 1 {
+		if err := s.node.TransferLeadership(ctx, raft.Server{}); err != nil {
+			s.log.Warn("failed to hand over the lead before leaving", "error", err)
+		}
+	}
+	if s.cfg.WAN != nil {
+		errs = append(errs, s.cfg.WAN.Leave())
+	}
+	errs = append(errs, s.cfg.LAN.Leave())
+	if len(members) > 1 {
+		s.awaitExpulsion(ctx)
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Server) awaitExpulsion(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, expelled)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		members, _ := s.node.Node.Configuration()
+		left := true
+		for _, m := range members {
+			left = left && string(m.ID) != s.cfg.NodeID
+		}
+		if left {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			s.log.Warn("failed to leave the Raft configuration gracefully, timeout: the leader removes this server later")
+			return
+		}
+	}
+}
+
+// Datacenters are all datacenters of the federation, the nearest first.
+func (s *Server) Datacenters() []string {
+	return pools{datacenter: s.cfg.Datacenter, lan: s.cfg.LAN, wan: s.cfg.WAN}.all()
+}
