@@ -16,23 +16,23 @@ func tableIndex(v *store.View) uint64 { return v.TouchedAt(tableEntries) }
 
 // list returns the entries below prefix that keep lets through, and the index of the
 // list: the highest of the entries, of the tombstones among them, and of the floor. It
-// is 0 if there never was anything.
+// is 0 if there is neither an entry nor a tombstone.
 func list(v *store.View, prefix string, keep func(key string) bool) ([]*Entry, uint64) {
 	var entries []*Entry
-	index := listFloor(v, prefix)
+	index := deletedBelow(v, prefix)
 	for e := range store.Rows[*Entry](v, tableEntries, "id_prefix", prefix) {
 		index = max(index, e.ModifyIndex)
 		if keep(e.Key) {
 			entries = append(entries, e)
 		}
 	}
-	return entries, index
+	return entries, aboveFloor(v, index)
 }
 
 // listKeys is [list] for names alone, each cut after the first separator behind prefix.
 func listKeys(v *store.View, prefix, separator string, keep func(key string) bool) ([]string, uint64) {
 	keys := []string{}
-	index := listFloor(v, prefix)
+	index := deletedBelow(v, prefix)
 	for e := range store.Rows[*Entry](v, tableEntries, "id_prefix", prefix) {
 		index = max(index, e.ModifyIndex)
 		if !keep(e.Key) {
@@ -43,7 +43,7 @@ func listKeys(v *store.View, prefix, separator string, keep func(key string) boo
 			keys = append(keys, key)
 		}
 	}
-	return keys, index
+	return keys, aboveFloor(v, index)
 }
 
 func cut(key, prefix, separator string) string {
@@ -56,13 +56,24 @@ func cut(key, prefix, separator string) string {
 	return key
 }
 
-// listFloor is the lowest index that a list below prefix may have.
-func listFloor(v *store.View, prefix string) uint64 {
-	index := v.TouchedAt(floorName)
-	for t := range store.Rows[*Tombstone](v, tableTombstones, "id_prefix", prefix) {
+// deletedBelow is the highest index of a tombstone below prefix, 0 if there is none. It
+// watches nothing: with every tombstone goes an entry, and those are watched.
+func deletedBelow(v *store.View, prefix string) uint64 {
+	var index uint64
+	for t := range store.Rows[*Tombstone](v.Unwatched(), tableTombstones, "id_prefix", prefix) {
 		index = max(index, t.ModifyIndex)
 	}
 	return index
+}
+
+// aboveFloor raises the index of a list to that of the tombstones which are no more.
+// Where there is nothing to list, and nothing is known to have been, it stays 0: the
+// table's index, which the answer then gets, is above the floor.
+func aboveFloor(v *store.View, index uint64) uint64 {
+	if index == 0 {
+		return 0
+	}
+	return max(index, v.TouchedAt(floorName))
 }
 
 // Count is how many keys there are.

@@ -2,7 +2,9 @@
 package storetest
 
 import (
+	"bytes"
 	"context"
+	"io"
 	"sync"
 	"testing"
 	"time"
@@ -66,3 +68,25 @@ func Encode(t testing.TB, op store.Op, cmd any) []byte {
 	}
 	return entry
 }
+
+// Snapshot is the stream of a snapshot of s, as raft would keep it.
+func Snapshot(t testing.TB, s *store.Store) io.ReadCloser {
+	t.Helper()
+	taken, err := s.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Release()
+	var to sink
+	if err := taken.Persist(&to); err != nil {
+		t.Fatal(err)
+	}
+	return io.NopCloser(&to.Buffer)
+}
+
+// sink keeps a snapshot in memory.
+type sink struct{ bytes.Buffer }
+
+func (*sink) ID() string    { return "test" }
+func (*sink) Close() error  { return nil }
+func (*sink) Cancel() error { return nil }
