@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"iter"
 
 	memdb "github.com/hashicorp/go-memdb"
@@ -45,10 +46,19 @@ func systemModule() Module {
 		Commands: []Command{On(OpIdentity, applyIdentity)},
 		Records: []Record{
 			Persist(recordIdentity, allOf[Identity](tableIdentity), func(tx *Tx, row *Identity) error {
+				if row.ID == "" {
+					return errors.New("the datacenter's identity is empty")
+				}
+				if _, found := tx.Identity(); found {
+					return errors.New("the datacenter has two identities")
+				}
 				tx.Insert(tableIdentity, row)
 				return nil
 			}),
 			Persist(recordIndex, allOf[indexRow](tableIndex), func(tx *Tx, row *indexRow) error {
+				if row.Key == "" {
+					return errors.New("an index has no name")
+				}
 				if !tx.Import {
 					tx.Insert(tableIndex, row)
 				}
@@ -63,6 +73,9 @@ func allOf[T any](table string) func(v *View) iter.Seq[*T] {
 }
 
 func applyIdentity(tx *Tx, cmd *Identity) (bool, error) {
+	if cmd.ID == "" {
+		return false, errors.New("the datacenter's identity is empty")
+	}
 	if _, found := tx.Identity(); found {
 		return false, nil
 	}
