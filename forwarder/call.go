@@ -22,6 +22,8 @@ type call struct {
 	maxReply       int
 
 	begin time.Time
+	// refused, if set, tells that the call shall not be begun any more.
+	refused func() error
 	// deadline ends the call in any case, patience if its server was not heard since
 	// begin. A zero patience means that only deadline counts.
 	deadline, patience time.Time
@@ -68,7 +70,7 @@ func isDeadline(err error) bool {
 }
 
 // do makes the call on st. keep tells whether the stream may carry another call.
-func (c *call) do(ctx context.Context, st *stream, heardSince func(time.Time) bool) (reply any, keep bool, err error) {
+func (c *call) do(ctx context.Context, st *stream, lastHeard func() time.Time) (reply any, keep bool, err error) {
 	if err := c.request.write(st, 0); err != nil {
 		err = fmt.Errorf("send the request: %w", err)
 		if errors.Is(err, yamux.ErrStreamClosed) || errors.Is(err, yamux.ErrConnectionReset) {
@@ -78,7 +80,7 @@ func (c *call) do(ctx context.Context, st *stream, heardSince func(time.Time) bo
 	}
 	stop := context.AfterFunc(ctx, func() { st.SetReadDeadline(longAgo) })
 	defer stop()
-	if err := c.awaitReply(ctx, st, heardSince); err != nil {
+	if err := c.awaitReply(ctx, st, lastHeard); err != nil {
 		return nil, false, err
 	}
 	if err := c.reply.read(st.r, c.maxReply); err != nil {
@@ -105,7 +107,7 @@ func (c *call) do(ctx context.Context, st *stream, heardSince func(time.Time) bo
 }
 
 // awaitReply returns when the reply has begun to arrive.
-func (c *call) awaitReply(ctx context.Context, st *stream, heardSince func(time.Time) bool) error {
+func (c *call) awaitReply(ctx context.Context, st *stream, lastHeard func() time.Time) error {
 	until := c.deadline
 	if !c.patience.IsZero() && c.patience.Before(until) {
 		until = c.patience
@@ -123,7 +125,7 @@ func (c *call) awaitReply(ctx context.Context, st *stream, heardSince func(time.
 			return &lost{err: fmt.Errorf("wait for the answer: %w", err)}
 		case ctx.Err() != nil || !time.Now().Before(c.deadline):
 			return c.expired(ctx)
-		case !heardSince(c.begin):
+		case !lastHeard().After(c.begin):
 			return &lost{err: errSilent}
 		}
 		until = c.deadline

@@ -78,18 +78,13 @@ func wantsBody(header []byte) bool {
 	return n > 0 && n <= coalesceLimit
 }
 
-// silent is how long nothing was heard. It is very long where nothing ever was.
-func (c *muxConn) silent() time.Duration {
+// lastHeard is when a byte was last read, long ago if none ever was.
+func (c *muxConn) lastHeard() time.Time {
 	heard := c.heard.Load()
 	if heard == 0 {
-		return 1<<63 - 1
+		return time.Time{}
 	}
-	return time.Since(epoch) - time.Duration(heard)
-}
-
-// heardSince tells whether anything was heard after t.
-func (c *muxConn) heardSince(t time.Time) bool {
-	return c.silent() < time.Since(t)
+	return epoch.Add(time.Duration(heard))
 }
 
 // prefixConn gives back bytes that were read ahead.

@@ -110,6 +110,14 @@ func (g *gate) refusal() error {
 func (g *gate) failed(addr string, err error) {
 	g.router.config.Picker.Failed(g.dc, addr, err)
 	servers, _ := g.router.config.Picker.Servers(g.dc)
+	if g.noteFailure(addr, err, servers) && g.refuses {
+		// Calls that have moved on to yet another server need not find out for themselves.
+		g.router.pool.giveUp(g.dc)
+	}
+}
+
+// noteFailure reports whether the breaker has opened.
+func (g *gate) noteFailure(addr string, err error, servers []Server) (opened bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.down[addr] = err
@@ -118,13 +126,15 @@ func (g *gate) failed(addr string, err error) {
 	for _, s := range servers {
 		allDown = allDown && g.down[s.Addr] != nil
 	}
-	if allDown && BreakerState(g.state.Load()) == BreakerClosed {
+	opened = allDown && BreakerState(g.state.Load()) == BreakerClosed
+	if opened {
 		g.since = time.Now()
 		g.setLocked(BreakerOpen)
 		g.router.log.Warn("no server of the datacenter can be reached", "datacenter", g.dc, "servers", len(servers), "error", err)
 	}
 	g.lastErr = err
 	g.probeLocked()
+	return opened
 }
 
 // answered notes that a server is alive.

@@ -102,10 +102,11 @@ func (l *Listener) Run(ctx context.Context, ln net.Listener) error {
 		handlers.Go(func() { l.handle(serving, conn) })
 	})
 	ln.Close()
-	l.drain()
+	ended := l.drain()
 	cut()
 	l.closeAll()
 	handlers.Wait()
+	<-ended
 	return err
 }
 

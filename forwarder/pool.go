@@ -61,6 +61,9 @@ func newPool(d *Dialer, t *tasks, m *metrics) *pool {
 // answer, and otherwise what the server answered.
 func (l *pool) call(ctx context.Context, p peer, c *call) (any, error) {
 	for resets := 0; ; {
+		if c.refused != nil && c.refused() != nil {
+			return nil, &notBegun{errGivenUp}
+		}
 		s, d, err := l.session(p)
 		if err != nil {
 			return nil, err
@@ -246,10 +249,10 @@ func (l *pool) watch(ctx context.Context) {
 	var sessions []*session
 	for {
 		select {
-		case now := <-tick.C:
+		case <-tick.C:
 			sessions = l.snapshot(sessions[:0])
 			for _, s := range sessions {
-				l.carryOut(s, s.check(now))
+				l.carryOut(s, s.check())
 			}
 			clear(sessions)
 		case <-ctx.Done():
@@ -265,6 +268,15 @@ func (l *pool) snapshot(into []*session) []*session {
 		into = append(into, s)
 	}
 	return into
+}
+
+// giveUp ends the sessions with servers of dc that owe an answer to a ping.
+func (l *pool) giveUp(dc string) {
+	for _, s := range l.snapshot(nil) {
+		if s.peer.dc == dc && s.owesPing() {
+			l.carryOut(s, giveUp)
+		}
+	}
 }
 
 func (l *pool) carryOut(s *session, v verdict) {

@@ -215,19 +215,20 @@ func (l *Listener) startCall() bool {
 }
 
 // drain refuses further calls, and waits a moment: for calls under way, though some only
-// wait for a change, and for refusals to reach callers that do not know of the end yet.
-func (l *Listener) drain() {
+// wait for a change, and for refusals to reach callers that do not know of the end
+// yet. The channel is closed once the last call has ended.
+func (l *Listener) drain() (ended <-chan struct{}) {
 	l.mu.Lock()
 	close(l.draining)
 	l.mu.Unlock()
-	if l.streams.Load() == 0 {
-		return
-	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		l.calls.Wait()
 	}()
+	if l.streams.Load() == 0 {
+		return done
+	}
 	enough := time.After(drainTime)
 	select {
 	case <-done:
@@ -237,4 +238,5 @@ func (l *Listener) drain() {
 		}
 	case <-enough:
 	}
+	return done
 }

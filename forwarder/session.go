@@ -70,8 +70,10 @@ type session struct {
 }
 
 func newSession(p peer, conn net.Conn) (*session, error) {
-	s := &session{peer: p, conn: &muxConn{Conn: conn}, lastUsed: time.Now()}
-	mux, err := yamux.Client(s.conn, muxConfig(replyWindow, time.Second))
+	now := time.Now()
+	// The pool sends the first ping at once: it finds out whether anybody is there.
+	s := &session{peer: p, conn: &muxConn{Conn: conn}, lastUsed: now, owed: now}
+	mux, err := yamux.Client(s.conn, muxConfig(replyWindow, pingPatience))
 	if err != nil {
 		return nil, fmt.Errorf("begin session with %s: %w", p.addr, err)
 	}
@@ -138,7 +140,7 @@ func (s *session) call(ctx context.Context, c *call, closeStream func(*stream)) 
 		return nil, &notBegun{err}
 	}
 	s.begun.Add(1)
-	reply, keep, err := c.do(ctx, st, s.conn.heardSince)
+	reply, keep, err := c.do(ctx, st, s.conn.lastHeard)
 	if keep = keep && s.keep(st); !keep {
 		closeStream(st)
 	}
@@ -200,17 +202,18 @@ const (
 )
 
 // check judges the session. The caller carries out the verdict.
-func (s *session) check(now time.Time) verdict {
+func (s *session) check() verdict {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	now, heard := time.Now(), s.conn.lastHeard()
 	busy := s.opening > 0 || s.mux.NumStreams() > len(s.idle)
 	if begun := s.begun.Load(); busy || begun != s.lastSeen {
 		s.lastUsed, s.lastSeen = now, begun
 	}
-	silent := s.conn.silent()
-	if !s.owed.IsZero() && silent < now.Sub(s.owed) {
+	if heard.After(s.owed) {
 		s.owed = time.Time{} // whatever it was that arrived, the other side is alive
 	}
+	silent := now.Sub(heard)
 	if !s.owed.IsZero() {
 		switch owed := now.Sub(s.owed); {
 		case owed >= pingPatience && silent >= silenceLimit:
@@ -228,6 +231,13 @@ func (s *session) check(now time.Time) verdict {
 		return ping
 	}
 	return fine
+}
+
+// owesPing tells whether a ping was sent after which nothing was heard.
+func (s *session) owesPing() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.owed.IsZero() && !s.conn.lastHeard().After(s.owed)
 }
 
 // ping asks for a sign of life and measures the round trip.
