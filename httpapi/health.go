@@ -34,6 +34,7 @@ func (a *API) healthChecks(w http.ResponseWriter, r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	req.ServiceTags, req.TagFilter = nil, false // documented for instances only
 	rep, err := discover(a, w, r, &catalog.ServiceChecks, req, &req.Read)
 	if err != nil {
 		return nil, err

@@ -44,15 +44,13 @@ func tooLarge(size, limit int64) error {
 
 // fail renders an error: Consul's status and text, and our reason beside it.
 func (a *API) fail(w http.ResponseWriter, r *request, err error) {
-	if r.Context().Err() != nil && errors.Is(err, context.Canceled) {
-		return // the client is gone
-	}
 	reason := rpc.ReasonOf(err)
 	status := statusOf(err, reason)
 	if reason != "" {
 		w.Header().Set("X-Hanse-Reason", string(reason))
 	}
-	if status == http.StatusInternalServerError && reason != rpc.ReasonInvalid {
+	// Nobody needs to hear of clients that went away, or of what they got wrong.
+	if status == http.StatusInternalServerError && reason != rpc.ReasonInvalid && !errors.Is(err, context.Canceled) {
 		a.cfg.Log.Error("request failed", "method", r.Method, "path", r.URL.Path, "from", r.RemoteAddr, "error", err)
 	}
 	plainText(w, status, err.Error())

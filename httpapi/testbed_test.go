@@ -1,0 +1,280 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+	"github.com/hashicorp/serf/serf"
+
+	"github.com/hanse-project/hanse/catalog"
+	"github.com/hanse-project/hanse/kv"
+	"github.com/hanse-project/hanse/operator"
+	"github.com/hanse-project/hanse/rpc"
+	"github.com/hanse-project/hanse/store"
+	"github.com/hanse-project/hanse/txn"
+)
+
+// server is one server of a datacenter: its real store and its real endpoints over a
+// log that is always committed.
+type server struct {
+	dc      string
+	store   *store.Store
+	methods map[string]rpc.Handler
+	leads   bool
+
+	mu    sync.Mutex
+	index uint64
+}
+
+func newServer(t testing.TB, dc string, raftServer raft.Server, keyring *ring) *server {
+	t.Helper()
+	s, err := store.New(kv.Module(), catalog.Module(), txn.Module())
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := &server{dc: dc, store: s, methods: map[string]rpc.Handler{}, leads: raftServer.ID != "", index: 10}
+	log := &quorum{srv, raftServer}
+	ops := operator.NewEndpoint(log, keyring, func(context.Context, string, *operator.KeyringRequest) (*operator.KeyringResponses, error) {
+		return keyring.remote, nil
+	})
+	for _, handlers := range [][]rpc.Handler{
+		kv.NewEndpoint(s, srv, 512<<10).Methods(), catalog.NewEndpoint(s, srv, dc).Methods(),
+		txn.NewEndpoint(s, srv, dc, 512<<10).Methods(), ops.Methods(),
+	} {
+		for _, h := range handlers {
+			srv.methods[h.Name] = h
+		}
+	}
+	if _, _, err := store.Propose[bool](t.Context(), srv, store.OpIdentity, &store.Identity{ID: "id of " + dc, Incarnation: "first"}); err != nil {
+		t.Fatal(err)
+	}
+	return srv
+}
+
+// Propose implements store.Log.
+func (s *server) Propose(_ context.Context, entry []byte) (any, uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.index++
+	return s.store.Apply(&raft.Log{Type: raft.LogCommand, Index: s.index, Data: entry}), s.index, nil
+}
+
+// quorum is what an operator may ask of a log with one server.
+type quorum struct {
+	*server
+	only raft.Server
+}
+
+func (q *quorum) Leader() raft.Server { return q.only }
+
+func (q *quorum) Configuration() ([]raft.Server, uint64) {
+	if !q.leads {
+		return nil, 0
+	}
+	return []raft.Server{q.only}, 1
+}
+
+func (q *quorum) RemovePeer(context.Context, raft.ServerID) error { return nil }
+func (q *quorum) LastIndex() uint64                               { return q.store.AppliedIndex() }
+func (q *quorum) RaftStats() (operator.RaftStats, error)          { return operator.RaftStats{}, nil }
+
+// ring answers for the gossip keys.
+type ring struct {
+	node     string
+	answer   func(wan bool, operation, key string) *operator.KeyringResponse
+	remoteDC []string
+	remote   *operator.KeyringResponses
+}
+
+func (r *ring) NodeName(string) string { return r.node }
+func (r *ring) Datacenters() []string  { return r.remoteDC }
+
+func (r *ring) Keyring(wan bool, operation, key string, _ uint8) *operator.KeyringResponse {
+	return r.answer(wan, operation, key)
+}
+
+// callers carries calls within one process: to the servers of the datacenters.
+type callers struct {
+	here     string
+	servers  map[string]*server
+	resolver rpc.Resolver
+}
+
+// Call implements rpc.Caller as a server does, blocking queries and all.
+func (c *callers) Call(ctx context.Context, m *rpc.Info, req rpc.Request, _ func() any) (any, error) {
+	env := req.Envelope()
+	dc := *env.Datacenter
+	if m.Route == rpc.Local {
+		dc = c.here
+	}
+	if m.Name == catalog.ListDatacenters.Name {
+		names := []string{"dc1", "dc2"}
+		if c.here == "dc9" {
+			names = []string{"dc9"}
+		}
+		return &names, nil
+	}
+	srv := c.servers[dc]
+	if srv == nil {
+		return nil, rpc.ErrNoPath
+	}
+	if m.Route == rpc.Forward && !srv.leads {
+		return nil, rpc.ErrNoLeader
+	}
+	authz, err := c.resolver.Resolve(ctx, *env.Token)
+	if err != nil {
+		return nil, err
+	}
+	return srv.answer(ctx, srv.methods[m.Name], req, &rpc.Call{Authz: authz})
+}
+
+func (s *server) answer(ctx context.Context, h rpc.Handler, req rpc.Request, call *rpc.Call) (any, error) {
+	q := req.Envelope().Query
+	blocks := h.Blocking && q.MinQueryIndex > 0
+	if blocks {
+		limited, cancel := context.WithTimeout(ctx, q.Wait())
+		defer cancel()
+		ctx = limited
+	}
+	for {
+		if blocks {
+			call.Watch = rpc.WatchSet{}
+		}
+		rep, err := h.Serve(ctx, call, req)
+		if err != nil {
+			return nil, err
+		}
+		if r, ok := rep.(rpc.Reply); ok {
+			meta := r.QueryMeta()
+			meta.Index = max(meta.Index, 1)
+			meta.KnownLeader, meta.ResultsFilteredByACLs = s.leads, call.Filtered()
+			id, _ := s.store.Read(nil).Identity()
+			meta.HanseDatacenterID, meta.HanseIncarnation = id.ID, id.Incarnation
+			if blocks && meta.Index <= q.MinQueryIndex && call.Watch.WatchCtx(ctx) == nil {
+				continue
+			}
+		}
+		return rep, nil
+	}
+}
+
+// tokens knows the holders of a few tokens, and gives everybody else everything.
+type tokens map[string]rpc.Authorizer
+
+func (t tokens) Resolve(_ context.Context, token string) (rpc.Authorizer, error) {
+	if authz, known := t[token]; known {
+		return authz, nil
+	}
+	return rpc.AllowAll{}, nil
+}
+
+// stranger is a token that may do nothing.
+type stranger struct{}
+
+func (stranger) Allow(rpc.Resource, rpc.Access, string) bool       { return false }
+func (stranger) AllowPrefix(rpc.Resource, rpc.Access, string) bool { return false }
+func (stranger) Holder() string {
+	return "token with AccessorID 'acce5500-0000-4000-8000-00000000a004'"
+}
+
+// body is an agent's own part.
+type body struct {
+	lan, wan []serf.Member
+	left     bool
+}
+
+func (b *body) Self() any { return map[string]any{"Config": map[string]any{"Datacenter": "dc1"}} }
+
+func (b *body) Members(wan bool, _ string) ([]serf.Member, error) {
+	if wan {
+		return b.wan, nil
+	}
+	return b.lan, nil
+}
+
+func (b *body) Join(_ context.Context, addr string, _ bool) error {
+	return errors.New("1 error occurred:\n\t* Failed to join " + addr + ": dial tcp " + addr + ": connect: connection refused\n\n")
+}
+
+func (b *body) Leave(context.Context) error { b.left = true; return nil }
+
+func (b *body) ForceLeave(_ context.Context, node string, _, _ bool) error {
+	return errors.New("agent: No node found with name '" + node + "'")
+}
+
+func (b *body) Reload(context.Context) error { return nil }
+
+func (b *body) Metrics() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("up 1\n")) })
+}
+
+func (b *body) MetricsJSON() any { return map[string]any{"Gauges": []any{}} }
+
+// noKeys is the ring of a datacenter without encryption.
+func noKeys(node string) *ring {
+	return &ring{node: node, answer: func(wan bool, _, _ string) *operator.KeyringResponse {
+		return &operator.KeyringResponse{WAN: wan, Datacenter: "dc1", Keys: map[string]int{}, PrimaryKeys: map[string]int{}}
+	}}
+}
+
+// newFace makes a face of a single server, and the configuration it was made of.
+func newFace(t testing.TB, change func(*Config)) (*API, *server) {
+	t.Helper()
+	srv := newServer(t, "dc1", raft.Server{ID: "a", Address: "127.0.0.1:8300"}, noKeys("alpha"))
+	cfg := Config{
+		Caller: &callers{"dc1", map[string]*server{"dc1": srv}, tokens{}}, Agent: &body{}, Resolver: tokens{},
+		Datacenter: "dc1", Node: "alpha", MaxValue: 512 << 10, MaxTxn: 512 << 10, Log: hclog.NewNullLogger(),
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	return New(cfg), srv
+}
+
+// listen serves a handler as an agent does.
+func listen(t testing.TB, handler http.Handler) *httptest.Server {
+	t.Helper()
+	s := httptest.NewUnstartedServer(handler)
+	s.Config = NewServer(handler, hclog.NewNullLogger())
+	s.Start()
+	t.Cleanup(s.Close)
+	return s
+}
+
+// do makes one request of a handler in this process.
+func do(h http.Handler, method, target, content string) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(method, target, reader(content)))
+	return w
+}
+
+// register puts rows into the catalog of a server.
+func (s *server) register(t testing.TB, registration string) {
+	t.Helper()
+	req := &catalog.RegisterRequest{}
+	if err := json.Unmarshal([]byte(registration), req); err != nil {
+		t.Fatal(err)
+	}
+	req.Datacenter = s.dc
+	c := &callers{s.dc, map[string]*server{s.dc: s}, tokens{}}
+	if _, err := catalog.Register.Call(t.Context(), c, req); err != nil {
+		t.Fatalf("register %s: %v", registration, err)
+	}
+}
+
+func (s *server) put(t testing.TB, key, value string) {
+	t.Helper()
+	req := &kv.ApplyRequest{Op: kv.Set, DirEnt: kv.Entry{Key: key, Value: []byte(value)}}
+	req.Datacenter = s.dc
+	c := &callers{s.dc, map[string]*server{s.dc: s}, tokens{}}
+	if _, err := kv.Apply.Call(t.Context(), c, req); err != nil {
+		t.Fatal(err)
+	}
+}
