@@ -61,11 +61,13 @@ func (n *Node) announce(commit uint64) {
 	if n.leadsIn(term) != nil || commit != n.raft.LastIndex() {
 		return // what is logged next announces this
 	}
-	self := n.trans.EncodePeer(n.id, n.trans.LocalAddr())
 	req := &raft.AppendEntriesRequest{
-		RPCHeader:         raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(n.id), Addr: self},
+		RPCHeader: raft.RPCHeader{
+			ProtocolVersion: raft.ProtocolVersionMax,
+			ID:              []byte(n.id),
+			Addr:            n.trans.EncodePeer(n.id, n.trans.LocalAddr()),
+		},
 		Term:              term,
-		Leader:            self,
 		PrevLogEntry:      commit,
 		PrevLogTerm:       term,
 		LeaderCommitIndex: commit,

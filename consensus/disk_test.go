@@ -2,18 +2,15 @@ package consensus
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
+	"maps"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
@@ -73,8 +70,50 @@ func TestSnapshotAndTruncatedLogSurviveARestart(t *testing.T) {
 			t.Fatalf("log begins at %d (%v) after a snapshot at %d", first, err, meta.Index)
 		}
 		w.Close()
-		if got := solo(t, dir).journal.texts(); !slices.Equal(got, want) {
+		m = solo(t, dir)
+		if got := m.journal.texts(); !slices.Equal(got, want) {
 			t.Errorf("read %q, want %q", got, want)
+		}
+		again, r, err := m.Snapshot(t.Context()) // without a new command
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		if again.Index <= meta.Index || again.Size == 0 {
+			t.Errorf("the snapshot after the one at %d is %+v", meta.Index, again)
+		}
+	})
+}
+
+func TestSnapshotOfAServerWithoutALeaderIsItsLatest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		c := newCluster()
+		m := c.start(t, "a", dir)
+		if _, _, err := m.Snapshot(t.Context()); !errors.Is(err, raft.ErrNothingNewToSnapshot) {
+			t.Errorf("snapshot of nothing: %v", err)
+		}
+		c.start(t, "b", "")
+		c.start(t, "c", "")
+		c.bootstrap(t, m)
+		put(t, leader(t, slices.Collect(maps.Values(c.nodes))...), "x")
+		if err := m.WaitUntilRead(t); err != nil {
+			t.Fatal(err)
+		}
+		taken, r, err := m.Snapshot(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Close()
+		m.stop(t)
+		alone := newCluster().start(t, "a", dir)
+		meta, r, err := alone.Snapshot(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		if meta.Index != taken.Index {
+			t.Errorf("latest snapshot is at %d, want %d", meta.Index, taken.Index)
 		}
 	})
 }
@@ -291,60 +330,6 @@ func TestLogWithoutItsMetadataStopsTheStart(t *testing.T) {
 	}
 }
 
-func TestTornSnapshot(t *testing.T) {
-	tear := func(file string) func(t *testing.T, snap string) {
-		return func(t *testing.T, snap string) {
-			if err := os.Truncate(filepath.Join(snap, file), 10); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	for _, file := range []string{"state.bin", "meta.json"} {
-		for name, tc := range map[string]struct {
-			trailing uint64
-			fails    bool
-		}{
-			"with the whole log starts from the log":  {trailing: 1000},
-			"that the log depends on stops the start": {trailing: 1, fails: true},
-		} {
-			t.Run(file+" "+name, func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					dir := t.TempDir()
-					m := solo(t, dir, func(c *Config) { c.TrailingLogs = tc.trailing })
-					var want []string
-					for i := range 20 {
-						want = append(want, fmt.Sprint(i))
-						put(t, m, want[i])
-						if i%9 == 8 { // an older one that is whole, and the newest
-							_, r, err := m.Snapshot(t.Context())
-							if err != nil {
-								t.Fatal(err)
-							}
-							r.Close()
-						}
-					}
-					list, err := m.snaps.List()
-					if err != nil {
-						t.Fatal(err)
-					}
-					m.stop(t)
-					tear(file)(t, filepath.Join(dir, "raft", "snapshots", list[0].ID))
-					if tc.fails {
-						err := openFails(t, dir)
-						if !errors.Is(err, errDamaged) || !strings.Contains(err.Error(), list[0].ID) {
-							t.Errorf("error is %q, want %v in %s", err, errDamaged, list[0].ID)
-						}
-						return
-					}
-					if got := solo(t, dir).journal.texts(); !slices.Equal(got, want) {
-						t.Errorf("read %q, want %q", got, want)
-					}
-				})
-			})
-		}
-	}
-}
-
 func TestDirectoryInUse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
@@ -419,147 +404,4 @@ func TestRecoveryFileMakesTheOnlyOneLeftLead(t *testing.T) {
 			t.Errorf("after a restart: read %q, want %q", got, want)
 		}
 	})
-}
-
-func TestRestoreReachesFollowersAndRestarts(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := newCluster()
-		dirs := map[string]string{"a": t.TempDir(), "b": t.TempDir(), "c": t.TempDir()}
-		var nodes []*member
-		for _, name := range []string{"a", "b", "c"} {
-			nodes = append(nodes, c.start(t, name, dirs[name]))
-		}
-		c.bootstrap(t, nodes[0])
-		l := leader(t, nodes...)
-		put(t, l, "before")
-		index := l.RestoreIndex()
-		state, err := json.Marshal(journalState{Index: index, Rows: []row{{index, "restored"}}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := except(l, nodes)[0].Restore(t.Context(), index, bytes.NewReader(state), int64(len(state))); !errors.Is(err, ErrNotLeader) {
-			t.Errorf("restore on a follower: %v", err)
-		}
-		if err := l.Restore(t.Context(), 5, bytes.NewReader(state), int64(len(state))); !errors.Is(err, ErrRestoreOutrun) {
-			t.Errorf("restore at a low index: %v", err)
-		}
-		if err := l.Restore(t.Context(), index, bytes.NewReader(state), int64(len(state))); err != nil {
-			t.Fatal(err)
-		}
-		if at := put(t, l, "after"); at <= index {
-			t.Errorf("a write after the restore at %d got %d", index, at)
-		}
-		want := []string{"restored", "after"}
-		for _, m := range nodes {
-			if err := m.WaitUntilRead(t); err != nil {
-				t.Fatal(err)
-			}
-			if got := m.journal.texts(); !slices.Equal(got, want) {
-				t.Errorf("%s reads %q, want %q", m.id, got, want)
-			}
-		}
-		for _, m := range nodes {
-			c.kill(t, m)
-		}
-		c = newCluster()
-		nodes = nil
-		for name, dir := range dirs {
-			nodes = append(nodes, c.start(t, name, dir))
-		}
-		leader(t, nodes...)
-		for _, m := range nodes {
-			if err := m.WaitUntilRead(t); err != nil {
-				t.Fatal(err)
-			}
-			if got := m.journal.texts(); !slices.Equal(got, want) {
-				t.Errorf("restarted %s reads %q, want %q", m.id, got, want)
-			}
-		}
-	})
-}
-
-// tcpStreams is raft's connections on a port of their own.
-type tcpStreams struct{ net.Listener }
-
-func (tcpStreams) Dial(addr raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
-	return net.DialTimeout("tcp", string(addr), timeout)
-}
-
-// startTCP opens a node that speaks TCP; its peers' calls stay direct.
-func (c *cluster) startTCP(t testing.TB, name, dir string) *member {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := c.open(t, raft.ServerAddress(l.Addr().String()), Config{DataDir: dir, NodeID: name, Streams: tcpStreams{l}})
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.nodes[m.id] = m
-	return m
-}
-
-// Everything that Open started ends with Shutdown.
-func noGoroutines(t testing.TB) {
-	t.Helper()
-	buf := make([]byte, 1<<20)
-	var left []string
-	for range 100 {
-		left = left[:0]
-		for g := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
-			if strings.Contains(g, "hashicorp/raft") || strings.Contains(g, "consensus.(*") {
-				left = append(left, g)
-			}
-		}
-		if len(left) == 0 {
-			return
-		}
-		time.Sleep(20 * time.Millisecond) // they may still be on their way out
-	}
-	t.Errorf("%d goroutines are left:\n%s", len(left), strings.Join(left, "\n\n"))
-}
-
-func TestThreeServersOverTCP(t *testing.T) {
-	defer noGoroutines(t)
-	c := newCluster()
-	var nodes []*member
-	for _, name := range []string{"a", "b", "c"} {
-		nodes = append(nodes, c.startTCP(t, name, t.TempDir()))
-	}
-	c.bootstrap(t, nodes[0])
-	l := leader(t, nodes...)
-	var want []string
-	for i := range 50 {
-		want = append(want, fmt.Sprint(i))
-		put(t, l, want[i])
-	}
-	for _, m := range nodes {
-		if err := m.WaitUntilRead(t); err != nil {
-			t.Fatal(err)
-		}
-		if got := m.journal.texts(); !slices.Equal(got, want) {
-			t.Errorf("%s reads %d rows, want %d", m.id, len(got), len(want))
-		}
-	}
-	if err := l.TransferLeadership(t.Context(), raft.Server{}); err != nil {
-		t.Fatal(err)
-	}
-	c.mu.Lock()
-	delete(c.nodes, l.id)
-	c.mu.Unlock()
-	l.stop(t)
-	next := leader(t, except(l, nodes)...)
-	put(t, next, "more")
-	if err := next.RemoveID(t.Context(), l.id); err != nil {
-		t.Fatal(err)
-	}
-	if err := next.RemoveAddress(t.Context(), l.server.Address); !errors.Is(err, ErrUnknownPeer) {
-		t.Errorf("second removal: %v", err)
-	}
-	if servers, _ := next.Configuration(); len(servers) != 2 {
-		t.Errorf("members are %v", servers)
-	}
-	for _, m := range nodes {
-		m.stop(t)
-	}
 }

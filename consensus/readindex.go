@@ -18,10 +18,10 @@ func (n *Node) ReadIndex(ctx context.Context) error {
 	}
 	index, err := ask(ctx)
 	if err != nil {
-		return fmt.Errorf("read index: %w", err)
+		return err
 	}
 	if err := n.fsm.WaitApplied(ctx, index); err != nil {
-		return fmt.Errorf("read index: wait for entry %d: %w", index, err)
+		return fmt.Errorf("wait for entry %d: %w", index, err)
 	}
 	return nil
 }
@@ -93,10 +93,8 @@ func (n *Node) askLeader(ctx context.Context) (uint64, error) {
 	index, err := n.peers.ReadIndex(ctx, leader)
 	if ctx.Err() != nil {
 		return 0, fmt.Errorf("%w: %s did not answer in time", ErrNoLeader, leader.Address)
-	} else if err != nil {
-		return 0, fmt.Errorf("ask leader %s: %w", leader.Address, err)
 	}
-	return index, nil
+	return index, err
 }
 
 // rounds asks one question at a time on behalf of many. Who comes while a round is

@@ -2,6 +2,7 @@ package consensus
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -172,13 +173,16 @@ func readBatch(br *bufio.Reader, first bool) (length int64, err error) {
 // there is none. What a single interrupted write leaves behind cannot contain one:
 // the checksum of its only commit frame covers the write from its start.
 func findBatch(r io.ReaderAt, size, offset int64) (int64, error) {
-	var buf [64 << 10]byte
+	var buf [len(zeros)]byte
 	br := bufio.NewReaderSize(nil, 4<<10)
 	tried := 0
 	for base := offset&^7 + frameHeader; base < size; base += int64(len(buf)) {
 		n, err := r.ReadAt(buf[:min(int64(len(buf)), size-base)], base)
 		if err != nil && err != io.EOF {
 			return 0, err
+		}
+		if isZero(buf[:n]) { // segments are allocated ahead
+			continue
 		}
 		for i := 0; i+frameHeader <= n; i += frameHeader {
 			kind := binary.LittleEndian.Uint32(buf[i:])
@@ -200,20 +204,23 @@ func findBatch(r io.ReaderAt, size, offset int64) (int64, error) {
 
 // nonZero says whether anything is written between two offsets.
 func nonZero(r io.ReaderAt, from, to int64) (bool, error) {
-	var buf [64 << 10]byte
+	var buf [len(zeros)]byte
 	for ; from < to; from += int64(len(buf)) {
 		n, err := r.ReadAt(buf[:min(int64(len(buf)), to-from)], from)
 		if err != nil && err != io.EOF {
 			return false, err
 		}
-		for _, b := range buf[:n] {
-			if b != 0 {
-				return true, nil
-			}
+		if !isZero(buf[:n]) {
+			return true, nil
 		}
 	}
 	return false, nil
 }
+
+var zeros [64 << 10]byte
+
+// isZero looks at up to len(zeros) bytes.
+func isZero(b []byte) bool { return bytes.Equal(b, zeros[:len(b)]) }
 
 func endIsNone(err error) error {
 	if err == io.EOF {

@@ -72,6 +72,36 @@ func TestFinishedSegmentMustBeWhole(t *testing.T) {
 	}
 }
 
+func TestLogOfManySegmentsReadsWhole(t *testing.T) {
+	dir := t.TempDir()
+	walDir := filepath.Join(dir, "raft", "wal")
+	if err := os.MkdirAll(walDir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	w := openTestWAL(t, dir)
+	big := bytes.Repeat([]byte("0123456789abcdef"), 64<<10)
+	const entries = 3 * segmentSize / (1 << 20)
+	for i := range uint64(entries) {
+		if err := w.StoreLog(&raft.Log{Index: i + 1, Term: 1, Data: big}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if files, _ := filepath.Glob(filepath.Join(walDir, "*.wal")); len(files) < 3 {
+		t.Fatalf("segments: %v", files)
+	}
+	w = openTestWAL(t, dir)
+	defer w.Close()
+	for i := range uint64(entries) {
+		var l raft.Log
+		if err := w.GetLog(i+1, &l); err != nil || !bytes.Equal(l.Data, big) {
+			t.Fatalf("entry %d: %d bytes, %v", i+1, len(l.Data), err)
+		}
+	}
+}
+
 func FuzzCheckSegment(f *testing.F) {
 	_, path := sealed(f)
 	data, end := written(f, path)

@@ -1,6 +1,8 @@
 package consensus
 
 import (
+	"errors"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -82,6 +84,16 @@ func (s *ownedStreams) closeAll() {
 type ownedConn struct {
 	net.Conn
 	from *ownedStreams
+}
+
+// Read ends like that of a connection which the other side closed, once we did: raft
+// logs anything else as an error.
+func (c *ownedConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if errors.Is(err, net.ErrClosed) {
+		err = io.EOF
+	}
+	return n, err
 }
 
 func (c *ownedConn) Close() error {
