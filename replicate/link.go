@@ -1,6 +1,7 @@
 package replicate
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"strings"
@@ -24,12 +25,32 @@ type Link struct {
 	Excludes []string
 }
 
-// linkTarget is what may follow the @ of a link.
-var linkTarget = regexp.MustCompile(`^([A-Za-z0-9_-]+)(?:(:)(.*))?$`)
+var (
+	datacenterName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+
+	// linkTarget is what may follow the @ of a link.
+	linkTarget = regexp.MustCompile(`(?s)^([A-Za-z0-9_-]+)(?:(:)(.*))?$`)
+)
+
+// NewLink makes a link from its parts. An empty destination means that keys keep
+// their names.
+func NewLink(source, dc, destination string) (Link, error) {
+	link := Link{SourceDC: dc, Source: source, Destination: cmp.Or(destination, source)}
+	if !datacenterName.MatchString(dc) {
+		return Link{}, fmt.Errorf("prefix %q: %q is no datacenter name: use letters, digits, - and _", source, dc)
+	}
+	if !utf8.ValidString(link.Source) || !utf8.ValidString(link.Destination) {
+		return Link{}, fmt.Errorf("prefix %q: it is not valid UTF-8, which the HTTP API cannot carry", link)
+	}
+	if strings.HasPrefix(link.Source, "/") || strings.HasPrefix(link.Destination, "/") {
+		return Link{}, fmt.Errorf("prefix %q: a key prefix must not begin with a slash", link)
+	}
+	return link, nil
+}
 
 // ParseLink reads SOURCE@DC[:DESTINATION]. Without a destination keys keep their
-// names. A source may contain @ and : as long as it ends in the last @ that a
-// datacenter's name can follow.
+// names. A source may contain @: it ends at the first one that a datacenter's name,
+// and no more than that and a destination, can follow.
 func ParseLink(s string) (Link, error) {
 	for at := range len(s) {
 		if s[at] != '@' {
@@ -39,32 +60,15 @@ func ParseLink(s string) (Link, error) {
 		if m == nil {
 			continue
 		}
-		link := Link{SourceDC: m[1], Source: s[:at], Destination: m[3]}
-		if m[2] == "" {
-			link.Destination = link.Source
+		if m[2] != "" && m[3] == "" {
+			return Link{}, fmt.Errorf("prefix %q: the destination after the colon is empty: leave the colon out to keep the keys' names", s)
 		}
-		if err := link.check(m[2] != ""); err != nil {
-			return Link{}, fmt.Errorf("prefix %q: %w", s, err)
-		}
-		return link, nil
+		return NewLink(s[:at], m[1], m[3])
 	}
 	if !strings.Contains(s, "@") {
 		return Link{}, fmt.Errorf("prefix %q names no datacenter: write SOURCE@DC or SOURCE@DC:DESTINATION", s)
 	}
 	return Link{}, fmt.Errorf("prefix %q has no valid datacenter name after the @: use letters, digits, - and _", s)
-}
-
-func (l Link) check(renamed bool) error {
-	if renamed && l.Destination == "" {
-		return fmt.Errorf("the destination after the colon is empty: leave the colon out to keep the keys' names")
-	}
-	if !utf8.ValidString(l.Source) || !utf8.ValidString(l.Destination) {
-		return fmt.Errorf("it is not valid UTF-8, which the HTTP API cannot carry")
-	}
-	if strings.HasPrefix(l.Source, "/") || strings.HasPrefix(l.Destination, "/") {
-		return fmt.Errorf("a key prefix must not begin with a slash")
-	}
-	return nil
 }
 
 // String is the link in the syntax of ParseLink. It is the link's name in logs

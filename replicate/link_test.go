@@ -65,15 +65,15 @@ func TestScopeCoversTheSameKeysAtBothEnds(t *testing.T) {
 		SourceDC: "shanghai", Source: "", Destination: "copy/", Excludes: []string{"secret/", "config/local"},
 	}}
 	for key, want := range map[string]bool{
-		"config/app":                              true,
-		"config/local":                            false,
-		"config/locality":                         false, // excludes are prefixes of keys, not folders
-		"secret/x":                                false,
-		"secret":                                  true,
-		"service/consul-replicate/statuses":       false,
-		"service/consul-replicate/statuses/abc":   false,
+		"config/app":                            true,
+		"config/local":                          false,
+		"config/locality":                       false, // excludes are prefixes of keys, not folders
+		"secret/x":                              false,
+		"secret":                                true,
+		"service/consul-replicate/statuses":     false,
+		"service/consul-replicate/statuses/abc": false,
 		"service/consul-replicate/statuses2/kept": true,
-		"a\uFFFDb":                                false,
+		"a\uFFFDb": false,
 	} {
 		rel, got := s.fromSource(key)
 		if got != want {

@@ -43,8 +43,17 @@ func clusterFlags(fs *flag.FlagSet) *clientFlags {
 }
 
 // connect returns a client; no connection is made before its first request.
-// A flag goes before HANSE_*, which goes before CONSUL_*.
 func (c *clientFlags) connect() (*api.Client, error) {
+	client, err := api.NewClient(c.config())
+	if err != nil {
+		return nil, failf("Error connecting to Consul agent: %s", err)
+	}
+	return client, nil
+}
+
+// config returns what a client is made from. A flag goes before HANSE_*, which goes
+// before CONSUL_*.
+func (c *clientFlags) config() *api.Config {
 	adoptHanseEnvironment()
 	cfg := api.DefaultConfig()
 	cfg.Address = cmp.Or(c.addr, os.Getenv(api.HTTPAddrEnvName), "127.0.0.1:8500")
@@ -58,12 +67,7 @@ func (c *clientFlags) connect() (*api.Client, error) {
 	cfg.Datacenter = c.datacenter
 	cfg.Namespace = cmp.Or(c.namespace, cfg.Namespace)
 	cfg.Partition = cmp.Or(c.partition, cfg.Partition)
-
-	client, err := api.NewClient(cfg)
-	if err != nil {
-		return nil, failf("Error connecting to Consul agent: %s", err)
-	}
-	return client, nil
+	return cfg
 }
 
 // query returns the options of a read. The datacenter is the client's.

@@ -24,6 +24,7 @@ var commands = []command{
 	raftListPeers,
 	raftRemovePeer,
 	reload,
+	replicateCommand,
 	snapshotGroup,
 	snapshotInspect,
 	snapshotRestore,

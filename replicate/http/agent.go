@@ -37,8 +37,8 @@ func NewAgent(base url.URL, header http.Header, client *http.Client) *Agent {
 	return &Agent{base: base, header: header, client: &own}
 }
 
-// String is the agent's address.
-func (a *Agent) String() string { return a.base.String() }
+// String is the agent's address, without a password.
+func (a *Agent) String() string { return a.base.Redacted() }
 
 // Self is what an agent says of itself.
 type Self struct{ Datacenter, NodeName string }

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/mattn/go-isatty"
+
+	"github.com/hanse-project/hanse/replicate"
+)
+
+// progress draws a bar for the first comparison of the links on the last line of a
+// terminal, and lets log lines pass above it. On anything else it only passes them.
+type progress struct {
+	mu       sync.Mutex
+	out      io.Writer
+	terminal bool
+	line     string // what stands on the last line
+}
+
+func newProgress(out io.Writer) *progress {
+	f, ok := out.(*os.File)
+	return &progress{out: out, terminal: ok && isatty.IsTerminal(f.Fd())}
+}
+
+// clearLine returns to the line's first column and empties it.
+const clearLine = "\r\x1b[K"
+
+// Write passes log lines.
+func (p *progress) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.line == "" {
+		return p.out.Write(b)
+	}
+	_, err := fmt.Fprintf(p.out, "%s%s%s", clearLine, b, p.line)
+	return len(b), err
+}
+
+func (p *progress) draw(line string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if line == p.line {
+		return
+	}
+	p.line = line
+	io.WriteString(p.out, clearLine+line)
+}
+
+// Run draws until every link has been in step or held once, or ctx ends.
+func (p *progress) Run(ctx context.Context, status func() []replicate.Status) {
+	if !p.terminal {
+		return
+	}
+	defer p.draw("")
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		all := status()
+		i := slices.IndexFunc(all, func(s replicate.Status) bool {
+			return s.State != replicate.Held && s.LastSuccess.IsZero()
+		})
+		if i < 0 {
+			return
+		}
+		p.draw(progressLine(all[i], i, len(all)))
+	}
+}
+
+// progressLine fits 80 columns unless the link's name is long.
+func progressLine(s replicate.Status, i, n int) string {
+	const width = 20
+	var b strings.Builder
+	if n > 1 {
+		fmt.Fprintf(&b, "%d/%d ", i+1, n)
+	}
+	b.WriteString(s.Link)
+	if s.State == replicate.Retrying {
+		return b.String() + "  retrying"
+	}
+	if s.SizeBytes > 0 {
+		done := min(1, float64(s.ReadBytes)/float64(s.SizeBytes))
+		filled := int(done * width)
+		fmt.Fprintf(&b, " [%s%s] %3.0f%%", strings.Repeat("=", filled), strings.Repeat(" ", width-filled), done*100)
+	}
+	fmt.Fprintf(&b, " %d compared, %d set, %s", s.Compared, s.Applied, bytesText(s.Bytes))
+	return b.String()
+}
+
+// bytesText is a size as people read it.
+func bytesText(n uint64) string {
+	size, unit := float64(n), "B"
+	for _, next := range []string{"KiB", "MiB", "GiB", "TiB"} {
+		if size < 1024 {
+			break
+		}
+		size, unit = size/1024, next
+	}
+	if unit == "B" {
+		return fmt.Sprintf("%d B", n)
+	}
+	return fmt.Sprintf("%.1f %s", size, unit)
+}
