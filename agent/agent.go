@@ -16,6 +16,7 @@ import (
 	"github.com/hanse-project/hanse/consensus"
 	"github.com/hanse-project/hanse/lan"
 	"github.com/hanse-project/hanse/metrics"
+	"github.com/hanse-project/hanse/operator"
 	"github.com/hanse-project/hanse/rpc"
 	"github.com/hanse-project/hanse/tlsconf"
 	"github.com/hanse-project/hanse/wan"
@@ -37,6 +38,8 @@ type Options struct {
 type role interface {
 	// Caller carries the calls of the agent's faces.
 	Caller() rpc.Caller
+	// Snapshots saves and restores the state of datacenters.
+	Snapshots() operator.Snapshots
 	// Run follows the gossip pools and does the rest of the role until ctx ends.
 	Run(ctx context.Context) error
 	// Stats are figures by part, for `hanse info`.

@@ -11,6 +11,7 @@ import (
 	"github.com/hanse-project/hanse/forwarder"
 	"github.com/hanse-project/hanse/gossip"
 	"github.com/hanse-project/hanse/lan"
+	"github.com/hanse-project/hanse/operator"
 	"github.com/hanse-project/hanse/rpc"
 )
 
@@ -34,6 +35,11 @@ func newClient(pool *lan.Pool, cfg forwarder.Config) *client {
 
 // Caller implements [role].
 func (c *client) Caller() rpc.Caller { return c.calls }
+
+// Snapshots implements [role].
+func (c *client) Snapshots() operator.Snapshots {
+	return operator.RemoteSnapshots{Open: c.calls.OpenSnapshot}
+}
 
 // Run implements [role].
 func (c *client) Run(ctx context.Context) error {

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/hanse-project/hanse/config"
 	"github.com/hanse-project/hanse/httpapi"
+	"github.com/hanse-project/hanse/operator"
 	"github.com/hanse-project/hanse/rpc"
 )
 
@@ -78,7 +80,7 @@ func (a *Agent) openHTTP() error {
 func (a *Agent) newAPI() http.Handler {
 	cfg := a.cfg
 	face := httpapi.Config{
-		Caller: a.role.Caller(), Agent: &self{agent: a}, Resolver: rpc.AllowAll{}, Datacenter: cfg.Datacenter,
+		Caller: a.role.Caller(), Agent: &self{agent: a}, Snapshots: archives{a.role.Snapshots()}, Resolver: rpc.AllowAll{}, Datacenter: cfg.Datacenter,
 		MaxValue: int64(cfg.Limits.KVMaxValueSize), MaxTxn: int64(cfg.Limits.TxnMaxReqLen),
 		ResponseHeaders: cfg.HTTP.ResponseHeaders, Log: a.log.Named("http"),
 	}
@@ -127,6 +129,25 @@ func own(path string, to config.UnixSockets) error {
 		return fmt.Errorf("unix_sockets.mode %q: use octal digits", to.Mode)
 	}
 	return os.Chmod(path, os.FileMode(mode))
+}
+
+// archives are the snapshots as the HTTP face asks for them.
+type archives struct{ operator.Snapshots }
+
+var _ httpapi.Snapshots = archives{}
+
+// Save implements [httpapi.Snapshots].
+func (s archives) Save(ctx context.Context, req httpapi.SnapshotRequest, w io.Writer, about func(*rpc.Meta)) error {
+	return s.Snapshots.Save(ctx, &operator.SnapshotRequest{
+		Op: operator.SaveSnapshot, Datacenter: req.Datacenter, Token: req.Token, AllowStale: req.Stale,
+	}, w, about)
+}
+
+// Restore implements [httpapi.Snapshots].
+func (s archives) Restore(ctx context.Context, req httpapi.SnapshotRequest, r io.Reader) (any, error) {
+	return s.Snapshots.Restore(ctx, &operator.SnapshotRequest{
+		Op: operator.RestoreSnapshot, Datacenter: req.Datacenter, Token: req.Token,
+	}, r)
 }
 
 // run serves until ctx ends, and then lets requests finish for a moment. Blocking

@@ -14,6 +14,7 @@ const (
 	byteRaft      = 1
 	byteTLS       = 3 // then TLS, and inside it another first byte
 	byteMultiplex = 4 // yamux, a call on each stream
+	byteSnapshot  = 5 // a request and an archive
 )
 
 // The protocols that are negotiated where TLS begins without a first byte.
@@ -21,6 +22,7 @@ const (
 	alpnPlain     = "consul/rpc-single"
 	alpnRaft      = "consul/raft"
 	alpnMultiplex = "consul/rpc-multi"
+	alpnSnapshot  = "consul/rpc-snapshot"
 )
 
 // muxConn is a connection under yamux. It writes a frame's header and its body at

@@ -30,6 +30,8 @@ type ListenerConfig struct {
 	Dispatcher Dispatcher
 	// Raft takes raft's connections; nil closes them.
 	Raft *RaftLayer
+	// Snapshot serves a connection that carries a snapshot; nil closes it.
+	Snapshot func(ctx context.Context, conn net.Conn) error
 	// TLS gives the configuration for connections that ask for it. It, or what it
 	// returns, is nil where none is spoken.
 	TLS func() *tls.Config
@@ -186,6 +188,10 @@ func (l *Listener) handle(ctx context.Context, conn net.Conn) {
 		err = l.serveSession(ctx, inner)
 	case byteRaft:
 		kept = l.config.Raft != nil && l.config.Raft.hand(ctx, inner)
+	case byteSnapshot:
+		if l.config.Snapshot != nil {
+			err = l.config.Snapshot(ctx, inner)
+		}
 	default:
 		err = fmt.Errorf("first byte %d is not spoken here", first)
 	}
@@ -247,7 +253,7 @@ func handshake(ctx context.Context, conn net.Conn, config *tls.Config) (*tls.Con
 
 // negotiate is for connections that begin with TLS and say inside it what they carry.
 func negotiate(ctx context.Context, conn net.Conn, config *tls.Config) (net.Conn, byte, error) {
-	firsts := map[string]byte{alpnMultiplex: byteMultiplex, alpnPlain: bytePlain, alpnRaft: byteRaft}
+	firsts := map[string]byte{alpnMultiplex: byteMultiplex, alpnPlain: bytePlain, alpnRaft: byteRaft, alpnSnapshot: byteSnapshot}
 	config = config.Clone()
 	config.NextProtos = slices.Sorted(maps.Keys(firsts))
 	secured, err := handshake(ctx, conn, config)

@@ -14,7 +14,6 @@ type Log interface {
 	Leader() raft.Server
 	Configuration() (servers []raft.Server, index uint64)
 	RemovePeer(ctx context.Context, id raft.ServerID) error
-	LastIndex() uint64
 	RaftStats() (RaftStats, error)
 }
 
@@ -32,13 +31,17 @@ type Pools interface {
 type Endpoint struct {
 	log   Log
 	pools Pools
+	// progress is the last log index of each server, as far as the leader knows.
+	progress func() map[raft.ServerID]uint64
 	// forward asks one server of another datacenter.
 	forward func(ctx context.Context, dc string, req *KeyringRequest) (*KeyringResponses, error)
 }
 
-// NewEndpoint makes the endpoint. forward asks one server of another datacenter.
-func NewEndpoint(log Log, pools Pools, forward func(ctx context.Context, dc string, req *KeyringRequest) (*KeyringResponses, error)) *Endpoint {
-	return &Endpoint{log: log, pools: pools, forward: forward}
+// NewEndpoint makes the endpoint. progress is the last log index of each server, as far
+// as the leader knows; forward asks one server of another datacenter.
+func NewEndpoint(log Log, pools Pools, progress func() map[raft.ServerID]uint64,
+	forward func(ctx context.Context, dc string, req *KeyringRequest) (*KeyringResponses, error)) *Endpoint {
+	return &Endpoint{log: log, pools: pools, progress: progress, forward: forward}
 }
 
 // Methods binds the methods of this package.
@@ -78,7 +81,7 @@ func (e *Endpoint) configuration(_ context.Context, call *rpc.Call, _ *DCRequest
 		return nil, err
 	}
 	servers, index := e.log.Configuration()
-	leader := e.log.Leader()
+	leader, last := e.log.Leader(), e.progress()
 	rep := &RaftConfiguration{Index: index, Servers: make([]*RaftServer, len(servers))}
 	for i, s := range servers {
 		node := e.pools.NodeName(string(s.ID))
@@ -88,9 +91,7 @@ func (e *Endpoint) configuration(_ context.Context, call *rpc.Call, _ *DCRequest
 		rep.Servers[i] = &RaftServer{
 			ID: string(s.ID), Node: node, Address: string(s.Address),
 			Leader: s.ID == leader.ID, Voter: s.Suffrage == raft.Voter, ProtocolVersion: "3",
-		}
-		if s.ID == leader.ID {
-			rep.Servers[i].LastIndex = e.log.LastIndex()
+			LastIndex: last[s.ID],
 		}
 	}
 	return rep, nil

@@ -83,7 +83,7 @@ var (
 	Stats = rpc.Method[rpc.Empty, RaftStats]{Info: rpc.Info{
 		Name: "Status.RaftStats", Route: rpc.Local}}
 	GetConfiguration = rpc.Method[DCRequest, RaftConfiguration]{Info: rpc.Info{
-		Name: "Operator.RaftGetConfiguration", Resource: rpc.ResourceOperator}}
+		Name: "Operator.RaftGetConfiguration", Leader: true, Resource: rpc.ResourceOperator}}
 	RemovePeerByAddress = rpc.Method[RemovePeerRequest, rpc.Nothing]{Info: rpc.Info{
 		Name: "Operator.RaftRemovePeerByAddress", Write: true, Resource: rpc.ResourceOperator}}
 	RemovePeerByID = rpc.Method[RemovePeerRequest, rpc.Nothing]{Info: rpc.Info{

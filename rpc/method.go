@@ -47,6 +47,8 @@ type Info struct {
 	// Write marks a change: it goes to the leader and is never repeated once it
 	// may have begun.
 	Write bool
+	// Leader marks a read that only the leader can answer, stale or not.
+	Leader bool
 	// Blocking marks a read that waits for MinQueryIndex to pass.
 	Blocking bool
 	// Class chooses the deadline between datacenters.

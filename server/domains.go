@@ -31,7 +31,7 @@ func (s *Server) handlers(d *domains) []rpc.Handler {
 	endpoints := []interface{ Methods() []rpc.Handler }{
 		d.kv,
 		catalog.NewEndpoint(d.store, s.node, s.cfg.Datacenter),
-		operator.NewEndpoint(s.node, gossip, s.askKeyring),
+		operator.NewEndpoint(s.node, gossip, s.progress, s.askKeyring),
 	}
 	handlers := s.node.answerPeers()
 	for _, e := range endpoints {

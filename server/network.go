@@ -32,10 +32,11 @@ func newNetwork(cfg Config) *network {
 	return n
 }
 
-// serve says who answers the calls that arrive.
-func (n *network) serve(d forwarder.Dispatcher) {
+// serve says who answers the calls and the snapshot connections that arrive.
+func (n *network) serve(d forwarder.Dispatcher, s operator.Snapshots) {
 	n.listener = forwarder.NewListener(forwarder.ListenerConfig{
-		Dispatcher: d, Raft: n.raft, TLS: n.cfg.TLS, RequireTLS: n.cfg.RequireTLS,
+		Dispatcher: d, Raft: n.raft,
+		Snapshot: func(ctx context.Context, conn net.Conn) error { return operator.ServeSnapshot(ctx, conn, s) }, TLS: n.cfg.TLS, RequireTLS: n.cfg.RequireTLS,
 		MaxConnsPerClient: n.cfg.MaxConnsPerClient, Log: n.cfg.Log,
 	})
 }

@@ -45,6 +45,7 @@ type reconciler struct {
 	log    hclog.Logger
 
 	poke    chan struct{}
+	replace chan struct{} // the catalog was replaced by a snapshot
 	mu      sync.Mutex
 	pending map[string]bool // names of members that changed
 }
@@ -56,6 +57,14 @@ func (r *reconciler) Changed(member string) {
 	r.mu.Unlock()
 	select {
 	case r.poke <- struct{}{}:
+	default:
+	}
+}
+
+// Replaced notes that the catalog is another one now. It never blocks.
+func (r *reconciler) Replaced() {
+	select {
+	case r.replace <- struct{}{}:
 	default:
 	}
 }
@@ -76,6 +85,8 @@ func (r *reconciler) Run(ctx context.Context) {
 	for {
 		select {
 		case <-ticker.C:
+			r.all(ctx)
+		case <-r.replace:
 			r.all(ctx)
 		case <-r.poke:
 			r.some(ctx, r.takePending())

@@ -18,6 +18,7 @@ import (
 	"github.com/hanse-project/hanse/federation"
 	"github.com/hanse-project/hanse/forwarder"
 	"github.com/hanse-project/hanse/lan"
+	"github.com/hanse-project/hanse/operator"
 	"github.com/hanse-project/hanse/rpc"
 	"github.com/hanse-project/hanse/wan"
 )
@@ -76,6 +77,7 @@ type Server struct {
 	table     *Table
 	network   *network
 	members   *members
+	pilot     *consensus.Autopilot
 	duties    []duty
 	snapshots *snapshots
 }
@@ -101,8 +103,11 @@ func New(cfg Config) (*Server, error) {
 	}, newMetrics(cfg.Registerer), s.handlers(domains)); err != nil {
 		return nil, errors.Join(err, s.node.Shutdown())
 	}
-	s.network.serve(s.table)
-	s.snapshots = &snapshots{node: s.node, store: domains.store, scratch: cfg.DataDir, log: s.log.Named("snapshot")}
+	s.snapshots = &snapshots{
+		node: s.node, store: domains.store, network: s.network, resolver: cfg.Resolver,
+		dc: cfg.Datacenter, scratch: cfg.DataDir, log: s.log.Named("snapshot"),
+	}
+	s.network.serve(s.table, s.snapshots)
 	s.assemble(domains)
 	return s, nil
 }
@@ -114,8 +119,10 @@ func (s *Server) assemble(d *domains) {
 	pilot := s.node.NewAutopilot(pool, reportHealth)
 	reconciler := &reconciler{
 		caller: s.table, lan: cfg.LAN, node: s.node.Node, pilot: pilot, self: cfg.NodeName, log: s.log,
-		poke: make(chan struct{}, 1), pending: map[string]bool{},
+		poke: make(chan struct{}, 1), replace: make(chan struct{}, 1), pending: map[string]bool{},
 	}
+	s.snapshots.replaced = reconciler.Replaced
+	s.pilot = pilot
 	s.members = &members{
 		lan: cfg.LAN, wan: cfg.WAN, directory: s.network.directory, reconciler: reconciler, log: s.log,
 		boot: &bootstrapper{
@@ -157,6 +164,16 @@ func (s *Server) reap(ctx context.Context, d *domains) {
 	}
 }
 
+// progress is the last log index of each server, as far as the leader knows.
+func (s *Server) progress() map[raft.ServerID]uint64 {
+	last := map[raft.ServerID]uint64{}
+	for id, state := range s.pilot.State().Servers {
+		last[id] = state.Stats.LastIndex
+	}
+	last[raft.ServerID(s.cfg.NodeID)] = s.node.LastIndex()
+	return last
+}
+
 // announce tells the datacenter who leads.
 func (s *Server) announce() {
 	if err := s.cfg.LAN.AnnounceLeader(); err != nil {
@@ -166,6 +183,9 @@ func (s *Server) announce() {
 
 // Caller is the method table, for the faces in this process.
 func (s *Server) Caller() rpc.Caller { return s.table }
+
+// Snapshots saves and restores the state of this datacenter and of others.
+func (s *Server) Snapshots() operator.Snapshots { return s.snapshots }
 
 // Stats are figures of the log, for `hanse info`.
 func (s *Server) Stats() map[string]string { return s.node.Stats() }

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/hanse-project/hanse/consensus"
 	"github.com/hanse-project/hanse/consensus/archive"
+	"github.com/hanse-project/hanse/operator"
 	"github.com/hanse-project/hanse/rpc"
 	"github.com/hanse-project/hanse/store"
 )
@@ -18,29 +20,84 @@ import (
 // maxState bounds the unpacked state of an archive, against one that is a bomb.
 const maxState = 64 << 30
 
-// snapshots saves this server's state to archives and replaces it by them.
+// snapshots saves the state to archives and replaces it by them: here, at the leader,
+// or in another datacenter, whichever the request means.
 type snapshots struct {
-	node  replicated
-	store *store.Store
+	node     replicated
+	store    *store.Store
+	network  *network
+	resolver rpc.Resolver
+	dc       string
 	// scratch is a folder for what is unpacked, "" for the system's.
 	scratch string
-	log     hclog.Logger
+	// replaced is called after a restore.
+	replaced func()
+	log      hclog.Logger
 }
 
-// Restored says what became of an archive's records, by type byte.
-type Restored struct {
-	// Index is the index of everything that was restored.
-	Index    uint64
-	Restored map[byte]int
-	Skipped  map[byte]int
+var _ operator.Snapshots = (*snapshots)(nil)
+
+// Save implements [operator.Snapshots].
+func (s *snapshots) Save(ctx context.Context, req *operator.SnapshotRequest, w io.Writer, about func(*rpc.Meta)) error {
+	remote, err := s.elsewhere(req, req.AllowStale)
+	if err != nil {
+		return err
+	}
+	if remote != nil {
+		return remote.Save(ctx, req, w, about)
+	}
+	return s.save(ctx, req, w, about)
+}
+
+// Restore implements [operator.Snapshots].
+func (s *snapshots) Restore(ctx context.Context, req *operator.SnapshotRequest, archive io.Reader) (*operator.Restored, error) {
+	remote, err := s.elsewhere(req, false)
+	if err != nil {
+		return nil, err
+	}
+	if remote != nil {
+		return remote.Restore(ctx, req, archive)
+	}
+	return s.restore(ctx, req, archive)
+}
+
+// elsewhere is the server that has to answer, nil for this one.
+func (s *snapshots) elsewhere(req *operator.SnapshotRequest, anyServer bool) (operator.Snapshots, error) {
+	if req.Datacenter == "" {
+		return nil, rpc.Invalid("a snapshot request must name its datacenter")
+	}
+	if req.Datacenter != s.dc {
+		return operator.RemoteSnapshots{Open: func(ctx context.Context) (net.Conn, error) {
+			return s.network.router.OpenSnapshot(ctx, req.Datacenter, "")
+		}}, nil
+	}
+	if anyServer || s.node.IsLeader() {
+		return nil, nil
+	}
+	leader := s.node.LeaderAddress()
+	if leader == "" {
+		return nil, rpc.ErrNoLeader
+	}
+	return operator.RemoteSnapshots{Open: func(ctx context.Context) (net.Conn, error) {
+		return s.network.router.OpenSnapshot(ctx, s.dc, leader)
+	}}, nil
+}
+
+// authorize resolves the token of a request, which must allow everything.
+func (s *snapshots) authorize(ctx context.Context, req *operator.SnapshotRequest) error {
+	authz, err := s.resolver.Resolve(ctx, req.Token)
+	if err != nil {
+		return err
+	}
+	return (&rpc.Call{Authz: authz}).Allow(rpc.ResourceACL, rpc.AccessWrite, "")
 }
 
 // save writes an archive to w. It calls about once before that, with where it stands.
-func (s *snapshots) save(ctx context.Context, call *rpc.Call, stale bool, w io.Writer, about func(*rpc.Meta)) error {
-	if err := call.Allow(rpc.ResourceACL, rpc.AccessWrite, ""); err != nil {
+func (s *snapshots) save(ctx context.Context, req *operator.SnapshotRequest, w io.Writer, about func(*rpc.Meta)) error {
+	if err := s.authorize(ctx, req); err != nil {
 		return err
 	}
-	if !stale {
+	if !req.AllowStale {
 		if err := s.node.ReadIndex(ctx); err != nil {
 			return fmt.Errorf("save snapshot: %w", err)
 		}
@@ -58,12 +115,9 @@ func (s *snapshots) save(ctx context.Context, call *rpc.Call, stale bool, w io.W
 
 // restore replaces the state of the datacenter. Everything in the archive is checked
 // before anything is changed. The datacenter keeps its ID and begins a new incarnation.
-func (s *snapshots) restore(ctx context.Context, call *rpc.Call, from io.Reader) (*Restored, error) {
-	if err := call.Allow(rpc.ResourceACL, rpc.AccessWrite, ""); err != nil {
+func (s *snapshots) restore(ctx context.Context, req *operator.SnapshotRequest, from io.Reader) (*operator.Restored, error) {
+	if err := s.authorize(ctx, req); err != nil {
 		return nil, err
-	}
-	if !s.node.IsLeader() {
-		return nil, rpc.ErrNoLeader
 	}
 	a, err := archive.Read(from, s.scratch, maxState)
 	if err != nil {
@@ -85,8 +139,9 @@ func (s *snapshots) restore(ctx context.Context, call *rpc.Call, from io.Reader)
 	if err := s.replace(ctx, index, imported); err != nil {
 		return nil, err
 	}
+	s.replaced()
 	s.log.Info("restored snapshot", "index", index, "records", imported.Records, "skipped", imported.Skipped)
-	return &Restored{Index: index, Restored: imported.Records, Skipped: imported.Skipped}, nil
+	return &operator.Restored{Index: index, Restored: imported.Records, Skipped: imported.Skipped}, nil
 }
 
 // replace hands the imported state to raft by way of a file, whose size raft asks for.

@@ -106,8 +106,8 @@ func (t *Table) route(ctx context.Context, h *method, req rpc.Request, newReply 
 	switch {
 	case h.Route != rpc.Forward:
 		return t.answer.now(ctx, &h.Handler, req)
-	case env.Query == nil:
-		return t.write(ctx, &h.Handler, req, newReply)
+	case env.Query == nil || h.Leader:
+		return t.atLeader(ctx, &h.Handler, req, newReply)
 	case env.Query.AllowStale:
 		if !t.answer.everLed() {
 			return nil, rpc.ErrNoLeader
@@ -117,9 +117,9 @@ func (t *Table) route(ctx context.Context, h *method, req rpc.Request, newReply 
 	return t.read(ctx, &h.Handler, req)
 }
 
-// write has the leader answer. An election in the meantime is waited out: until a
+// atLeader has the leader answer. An election in the meantime is waited out: until a
 // leader has taken the call nothing has happened.
-func (t *Table) write(ctx context.Context, h *rpc.Handler, req rpc.Request, newReply func() any) (reply any, err error) {
+func (t *Table) atLeader(ctx context.Context, h *rpc.Handler, req rpc.Request, newReply func() any) (reply any, err error) {
 	err = t.holding(ctx, func(ctx context.Context) error {
 		if t.position.IsLeader() {
 			reply, err = t.answer.now(ctx, h, req)
