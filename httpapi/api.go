@@ -19,7 +19,7 @@ type Config struct {
 	Caller rpc.Caller
 	// Agent is the agent whose face this is.
 	Agent Agent
-	// Snapshots carries archives.
+	// Snapshots carries archives. Without it there is no /v1/snapshot.
 	Snapshots Snapshots
 	// Resolver finds what the caller may ask of the agent itself.
 	Resolver rpc.Resolver

@@ -203,15 +203,16 @@ func (r *request) decode(into any) error {
 	if err != nil {
 		return err
 	}
-	if err := decodeStrict(body, into); err != nil {
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.DisallowUnknownFields()
+	if err := decodeAll(dec, into); err != nil {
 		return badRequest("Request decode failed: " + err.Error())
 	}
 	return nil
 }
 
-func decodeStrict(body []byte, into any) error {
-	dec := json.NewDecoder(bytes.NewReader(body))
-	dec.DisallowUnknownFields()
+// decodeAll reads the only value there is.
+func decodeAll(dec *json.Decoder, into any) error {
 	if err := dec.Decode(into); err != nil {
 		return err
 	}

@@ -7,6 +7,9 @@ import (
 )
 
 func (a *API) snapshotRoutes() map[string]route {
+	if a.cfg.Snapshots == nil {
+		return nil
+	}
 	return map[string]route{
 		"/v1/snapshot": {http.MethodGet: a.snapshotSave, http.MethodPut: a.snapshotRestore},
 	}

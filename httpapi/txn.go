@@ -69,7 +69,7 @@ func (o *txnOp) writes() bool {
 // parseTxn reads the body of a transaction.
 func parseTxn(body []byte) (ops []*txn.Op, writes bool, err error) {
 	var written []txnOp
-	if err := json.NewDecoder(bytes.NewReader(body)).Decode(&written); err != nil {
+	if err := decodeAll(json.NewDecoder(bytes.NewReader(body)), &written); err != nil {
 		return nil, false, badRequest("Failed to parse body: " + err.Error())
 	}
 	if len(written) > txn.MaxOps {
