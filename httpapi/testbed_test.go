@@ -41,7 +41,8 @@ func newServer(t testing.TB, dc string, raftServer raft.Server, keyring *ring) *
 	}
 	srv := &server{dc: dc, store: s, methods: map[string]rpc.Handler{}, leads: raftServer.ID != "", index: 10}
 	log := &quorum{srv, raftServer}
-	ops := operator.NewEndpoint(log, keyring, func(context.Context, string, *operator.KeyringRequest) (*operator.KeyringResponses, error) {
+	lasts := func() map[raft.ServerID]uint64 { return map[raft.ServerID]uint64{raftServer.ID: s.AppliedIndex()} }
+	ops := operator.NewEndpoint(log, keyring, lasts, func(context.Context, string, *operator.KeyringRequest) (*operator.KeyringResponses, error) {
 		return keyring.remote, nil
 	})
 	for _, handlers := range [][]rpc.Handler{
