@@ -2,9 +2,11 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
+	gometrics "github.com/hashicorp/go-metrics"
 	"github.com/hashicorp/serf/serf"
 
 	"github.com/hanse-project/hanse/federation"
@@ -34,7 +36,20 @@ func newClient(pool *lan.Pool, cfg forwarder.Config) *client {
 }
 
 // Caller implements [role].
-func (c *client) Caller() rpc.Caller { return c.calls }
+func (c *client) Caller() rpc.Caller { return c }
+
+// Call implements [rpc.Caller]. It counts under names that existing dashboards chart.
+func (c *client) Call(ctx context.Context, m *rpc.Info, req rpc.Request, newReply func() any) (any, error) {
+	gometrics.IncrCounter([]string{"client", "rpc"}, 1)
+	reply, err := c.calls.Call(ctx, m, req, newReply)
+	if err != nil {
+		gometrics.IncrCounter([]string{"client", "rpc", "failed"}, 1)
+	}
+	if errors.Is(err, rpc.ErrOverloaded) {
+		gometrics.IncrCounter([]string{"client", "rpc", "exceeded"}, 1)
+	}
+	return reply, err
+}
 
 // Snapshots implements [role].
 func (c *client) Snapshots() operator.Snapshots {

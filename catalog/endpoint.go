@@ -11,9 +11,9 @@ import (
 // datacenters are known to gossip and not to this table.
 var (
 	Register = rpc.Method[RegisterRequest, rpc.Nothing]{Info: rpc.Info{
-		Name: "Catalog.Register", Write: true, Resource: rpc.ResourceNode}}
+		Name: "Catalog.Register", Write: true, Timer: []string{"catalog", "register"}, Resource: rpc.ResourceNode}}
 	Deregister = rpc.Method[DeregisterRequest, rpc.Nothing]{Info: rpc.Info{
-		Name: "Catalog.Deregister", Write: true, Resource: rpc.ResourceNode}}
+		Name: "Catalog.Deregister", Write: true, Timer: []string{"catalog", "deregister"}, Resource: rpc.ResourceNode}}
 	ListDatacenters = rpc.Method[DatacentersRequest, []string]{Info: rpc.Info{
 		Name: "Catalog.ListDatacenters", Route: rpc.Local}}
 	ListNodes = rpc.Method[DCSpecificRequest, IndexedNodes]{Info: rpc.Info{

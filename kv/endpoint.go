@@ -12,7 +12,7 @@ import (
 // The methods of this domain.
 var (
 	Apply = rpc.Method[ApplyRequest, bool]{Info: rpc.Info{
-		Name: "KVS.Apply", Write: true, Resource: rpc.ResourceKey}}
+		Name: "KVS.Apply", Write: true, Timer: []string{"kvs", "apply"}, Resource: rpc.ResourceKey}}
 	Get = rpc.Method[KeyRequest, Entries]{Info: rpc.Info{
 		Name: "KVS.Get", Blocking: true, Resource: rpc.ResourceKey}}
 	List = rpc.Method[KeyRequest, Entries]{Info: rpc.Info{

@@ -51,6 +51,9 @@ type Info struct {
 	Leader bool
 	// Blocking marks a read that waits for MinQueryIndex to pass.
 	Blocking bool
+	// Timer is the name under which existing dashboards chart how long the method takes
+	// where it is carried out, such as {"kvs", "apply"}. nil measures nothing.
+	Timer []string
 	// Class chooses the deadline between datacenters.
 	Class Class
 	// Resource is what the handler asks the [Authorizer] about, "" if nothing is

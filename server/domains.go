@@ -3,6 +3,8 @@ package server
 import (
 	"context"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/hanse-project/hanse/catalog"
 	"github.com/hanse-project/hanse/kv"
 	"github.com/hanse-project/hanse/operator"
@@ -16,11 +18,12 @@ type domains struct {
 	kv    *kv.Endpoint
 }
 
-func newDomains() (*domains, error) {
+func newDomains(reg prometheus.Registerer) (*domains, error) {
 	s, err := store.New(catalog.Module(), kv.Module())
 	if err != nil {
 		return nil, err
 	}
+	kv.Measure(reg, s)
 	return &domains{store: s}, nil
 }
 

@@ -61,6 +61,12 @@ func newTable(t Table, m *metrics, handlers []rpc.Handler) (*Table, error) {
 
 // Serve answers a call that arrived over the network. decode fills in the request.
 func (t *Table) Serve(ctx context.Context, method string, decode func(rpc.Request) error) (any, error) {
+	reply, err := t.serve(ctx, method, decode)
+	countRequest(err)
+	return reply, err
+}
+
+func (t *Table) serve(ctx context.Context, method string, decode func(rpc.Request) error) (any, error) {
 	h := t.methods[method]
 	if h == nil {
 		return nil, t.unknown(method)
@@ -122,6 +128,7 @@ func (t *Table) route(ctx context.Context, h *method, req rpc.Request, newReply 
 func (t *Table) atLeader(ctx context.Context, h *rpc.Handler, req rpc.Request, newReply func() any) (reply any, err error) {
 	err = t.holding(ctx, func(ctx context.Context) error {
 		if t.position.IsLeader() {
+			defer timed(h.Timer, time.Now())
 			reply, err = t.answer.now(ctx, h, req)
 			return err
 		}
