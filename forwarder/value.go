@@ -98,7 +98,8 @@ func readValue(r *bufio.Reader, buf []byte, limit int) ([]byte, error) {
 			return buf, unexpectedEOF(err, true)
 		}
 		elements, body := s.extent(bigEndian(buf[at:]))
-		if room := uint64(max(limit-(len(buf)-start), 0)); body > room || elements > room {
+		room := limit - (len(buf) - start)
+		if room < 0 || body > uint64(room) || elements > uint64(room) {
 			return buf, errTooLarge
 		}
 		if buf, err = readN(r, buf, int(body)); err != nil {
