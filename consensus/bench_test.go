@@ -92,7 +92,7 @@ func BenchmarkReadIndex(b *testing.B) {
 	for _, clients := range []int{1, 64} {
 		b.Run(fmt.Sprintf("follower/servers=3/c=%d", clients), func(b *testing.B) {
 			f := benchNodes(b, 3)[1]
-			if err := f.WaitUntilRead(b); err != nil {
+			if err := f.waitUntilRead(b); err != nil {
 				b.Fatal(err)
 			}
 			parallel(b, clients, func() error { return f.ReadIndex(b.Context()) })

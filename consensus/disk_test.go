@@ -97,7 +97,7 @@ func TestSnapshotOfAServerWithoutALeaderIsItsLatest(t *testing.T) {
 		c.start(t, "c", "")
 		c.bootstrap(t, m)
 		put(t, leader(t, slices.Collect(maps.Values(c.nodes))...), "x")
-		if err := m.WaitUntilRead(t); err != nil {
+		if err := m.waitUntilRead(t); err != nil {
 			t.Fatal(err)
 		}
 		taken, r, err := m.Snapshot(t.Context())
@@ -372,7 +372,7 @@ func TestRecoveryFileMakesTheOnlyOneLeftLead(t *testing.T) {
 		c.bootstrap(t, a)
 		l := leader(t, a, b, d)
 		put(t, l, "kept")
-		if err := a.WaitUntilRead(t); err != nil {
+		if err := a.waitUntilRead(t); err != nil {
 			t.Fatal(err)
 		}
 		for _, m := range []*member{a, b, d} {

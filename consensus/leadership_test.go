@@ -93,7 +93,7 @@ func TestLastContactGrowsWithoutALeader(t *testing.T) {
 		c, nodes := three(t)
 		l := leader(t, nodes...)
 		f := except(l, nodes)[0]
-		if err := f.WaitUntilRead(t); err != nil {
+		if err := f.waitUntilRead(t); err != nil {
 			t.Fatal(err)
 		}
 		if l.LastContact() != 0 || f.LastContact() > BaseTimeout {

@@ -49,7 +49,7 @@ func TestAcknowledgedWritesOutliveTheirLeader(t *testing.T) {
 		next := leader(t, rest...)
 		put(t, next, "three")
 		for _, m := range rest {
-			if err := m.ReadIndex(t.Context()); err != nil {
+			if err := m.waitUntilRead(t); err != nil {
 				t.Fatalf("read on %s: %v", m.id, err)
 			}
 			if got, want := m.journal.texts(), []string{"one", "two", "three"}; !slices.Equal(got, want) {
@@ -64,7 +64,7 @@ func TestProposeOnAFollowerNamesTheLeader(t *testing.T) {
 		_, nodes := three(t)
 		l := leader(t, nodes...)
 		f := except(l, nodes)[0]
-		if err := f.ReadIndex(t.Context()); err != nil {
+		if err := f.waitUntilRead(t); err != nil {
 			t.Fatal(err)
 		}
 		if _, _, err := f.Propose(t.Context(), []byte("x")); !errors.Is(err, ErrNotLeader) {
@@ -87,7 +87,7 @@ func TestWriteOfACutOffLeaderHasAnUnknownOutcome(t *testing.T) {
 		next := leader(t, except(old, nodes)...)
 		put(t, next, "kept")
 		c.isolate(old.id, false)
-		if err := old.WaitUntilRead(t); err != nil {
+		if err := old.waitUntilRead(t); err != nil {
 			t.Fatal(err)
 		}
 		if got, want := old.journal.texts(), []string{"kept"}; !slices.Equal(got, want) {
@@ -110,8 +110,8 @@ func TestDeadlineAfterTheCommandWasLoggedIsUnknown(t *testing.T) {
 	})
 }
 
-// WaitUntilRead reads until a read succeeds.
-func (m *member) WaitUntilRead(t testing.TB) error {
+// waitUntilRead reads until a read succeeds.
+func (m *member) waitUntilRead(t testing.TB) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

@@ -123,7 +123,7 @@ func TestReadEndsWithItsContext(t *testing.T) {
 		c, nodes := three(t)
 		l := leader(t, nodes...)
 		f := except(l, nodes)[0]
-		if err := f.WaitUntilRead(t); err != nil {
+		if err := f.waitUntilRead(t); err != nil {
 			t.Fatal(err)
 		}
 		thaw := c.freeze(l.id)

@@ -83,7 +83,11 @@ func TestRestoreReachesFollowersAndRestarts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := except(l, nodes)[0].Restore(t.Context(), index, bytes.NewReader(state), int64(len(state))); !errors.Is(err, ErrNotLeader) {
+		f := except(l, nodes)[0]
+		if err := f.waitUntilRead(t); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Restore(t.Context(), index, bytes.NewReader(state), int64(len(state))); !errors.Is(err, ErrNotLeader) {
 			t.Errorf("restore on a follower: %v", err)
 		}
 		if err := l.Restore(t.Context(), 5, bytes.NewReader(state), int64(len(state))); !errors.Is(err, ErrRestoreOutrun) {
@@ -97,7 +101,7 @@ func TestRestoreReachesFollowersAndRestarts(t *testing.T) {
 		}
 		want := []string{"restored", "after"}
 		for _, m := range nodes {
-			if err := m.WaitUntilRead(t); err != nil {
+			if err := m.waitUntilRead(t); err != nil {
 				t.Fatal(err)
 			}
 			if got := m.journal.texts(); !slices.Equal(got, want) {
@@ -114,7 +118,7 @@ func TestRestoreReachesFollowersAndRestarts(t *testing.T) {
 		}
 		leader(t, nodes...)
 		for _, m := range nodes {
-			if err := m.WaitUntilRead(t); err != nil {
+			if err := m.waitUntilRead(t); err != nil {
 				t.Fatal(err)
 			}
 			if got := m.journal.texts(); !slices.Equal(got, want) {

@@ -69,7 +69,7 @@ func TestThreeServersOverTCP(t *testing.T) {
 		put(t, l, want[i])
 	}
 	for _, m := range nodes {
-		if err := m.WaitUntilRead(t); err != nil {
+		if err := m.waitUntilRead(t); err != nil {
 			t.Fatal(err)
 		}
 		if got := m.journal.texts(); !slices.Equal(got, want) {
