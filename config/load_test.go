@@ -193,6 +193,16 @@ func TestEveryFlagArrives(t *testing.T) {
 	}
 }
 
+func TestHTTPSWithoutACertificateIsOff(t *testing.T) {
+	c, warnings := load(t, "-dev", "-https-port", "8501")
+	if len(c.HTTPSAddrs) != 0 {
+		t.Errorf("HTTPS on %v", c.HTTPSAddrs)
+	}
+	if !slices.ContainsFunc(warnings, func(w string) bool { return strings.Contains(w, "needs a certificate") }) {
+		t.Errorf("warnings %q do not say that HTTPS needs a certificate", warnings)
+	}
+}
+
 func TestOldNamesWorkAndWarn(t *testing.T) {
 	c, warnings := load(t, "-dev", "-dc", "beijing", "-ui-dir", "/x", "-hcl", `client = "127.0.0.9" bind = "127.0.0.8" recursor = "1.1.1.1" acl_datacenter = "paris"`)
 	if c.Datacenter != "beijing" || c.ClientAddrs[0] != "127.0.0.9" || c.BindAddr != "127.0.0.8" || len(c.Recursors) != 1 || c.PrimaryDatacenter != "paris" {

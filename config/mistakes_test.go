@@ -101,7 +101,6 @@ func TestMistakesNameKeyAndFix(t *testing.T) {
 		{`tls { internal_rpc { verify_outgoing = true } }`, "tls.internal_rpc.verify_outgoing", "ca_file"},
 		{`cert_file = "x"`, "tls.internal_rpc", "belong together"},
 		{`tls { defaults { tls_min_version = "SSLv3" } }`, "tls.internal_rpc.tls_min_version", "TLSv1_2"},
-		{`ports { https = 8501 }`, "ports.https", "needs a certificate"},
 		{`service = "web"`, "service", "object"},
 		{`replicate { prefx = "config/" }`, "replicate", `"prefix"`},
 	} {

@@ -31,6 +31,7 @@ func (d *draft) finish(errs mistakes) (*Config, []string, error) {
 	d.resolveAddresses(&errs)
 	d.resolveTLS()
 	d.resolveSecrets(&errs)
+	d.closeHTTPS()
 	d.advise()
 	errs = append(errs, d.Config.mistakes()...)
 	if len(errs) > 0 {
@@ -309,6 +310,15 @@ func (d *draft) resolveSecrets(errs *mistakes) {
 		return
 	}
 	d.EncryptKey = key
+}
+
+// closeHTTPS turns HTTPS off where there is no certificate to serve it with. It is no
+// mistake: the test servers of other projects always name a port for it.
+func (d *draft) closeHTTPS() {
+	if len(d.HTTPSAddrs) > 0 && d.TLS.HTTPS.CertFile == "" {
+		d.warn("ports.https is %d, and HTTPS is off: it needs a certificate; set tls.https.cert_file and key_file", d.Ports.HTTPS)
+		d.HTTPSAddrs = nil
+	}
 }
 
 // advise warns of what works and is probably not meant.

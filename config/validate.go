@@ -376,7 +376,4 @@ func (c *Config) checkTLS(errs *mistakes) {
 			errs.add(key+".tls_min_version", "%q: use TLSv1_2 or TLSv1_3", t.MinVersion)
 		}
 	}
-	if len(c.HTTPSAddrs) > 0 && c.Ports.HTTPS > 0 && c.TLS.HTTPS.CertFile == "" {
-		errs.add("ports.https", "needs a certificate: set tls.https.cert_file and key_file")
-	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/hanse-project/hanse/operator"
 	"github.com/hanse-project/hanse/rpc"
 	"github.com/hanse-project/hanse/store"
+	"github.com/hanse-project/hanse/txn"
 )
 
 // domains are the modules of the state, in the order in which they are restored.
@@ -19,7 +20,7 @@ type domains struct {
 }
 
 func newDomains(reg prometheus.Registerer) (*domains, error) {
-	s, err := store.New(catalog.Module(), kv.Module())
+	s, err := store.New(catalog.Module(), kv.Module(), txn.Module())
 	if err != nil {
 		return nil, err
 	}
@@ -34,6 +35,7 @@ func (s *Server) handlers(d *domains) []rpc.Handler {
 	endpoints := []interface{ Methods() []rpc.Handler }{
 		d.kv,
 		catalog.NewEndpoint(d.store, s.node, s.cfg.Datacenter),
+		txn.NewEndpoint(d.store, s.node, s.cfg.Datacenter, s.cfg.MaxValue),
 		operator.NewEndpoint(s.node, gossip, s.progress, s.askKeyring),
 	}
 	handlers := s.node.answerPeers()

@@ -17,7 +17,7 @@ const MaxOps = 128
 // The methods of this package.
 var (
 	Apply = rpc.Method[Request, Response]{Info: rpc.Info{
-		Name: "Txn.Apply", Write: true, Resource: rpc.ResourceKey}}
+		Name: "Txn.Apply", Write: true, Timer: []string{"txn", "apply"}, Resource: rpc.ResourceKey}}
 	Read = rpc.Method[ReadRequest, ReadResponse]{Info: rpc.Info{
 		Name: "Txn.Read", Class: rpc.List, Resource: rpc.ResourceKey}}
 )
