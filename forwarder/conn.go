@@ -31,6 +31,8 @@ type muxConn struct {
 	net.Conn
 	// heard is when a byte was last read, in nanoseconds since epoch; 0 is never.
 	heard atomic.Int64
+	// broken is why nothing more can be read, nil while it can.
+	broken atomic.Pointer[error]
 	// pending is the header of a frame whose body comes with the next Write. Only
 	// yamux's sender writes.
 	pending []byte
@@ -54,6 +56,9 @@ func (c *muxConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	if n > 0 {
 		c.heard.Store(int64(time.Since(epoch)))
+	}
+	if err != nil {
+		c.broken.CompareAndSwap(nil, &err)
 	}
 	return n, err
 }

@@ -77,8 +77,12 @@ type tlsError struct{ err error }
 func (e *tlsError) Error() string { return "TLS: " + e.err.Error() }
 func (e *tlsError) Unwrap() error { return e.err }
 
-// isTLS tells whether the certificates, not the network, are at fault.
+// isTLS tells whether the certificates, not the network, are at fault. The other side
+// may find fault with ours only after the handshake, as an alert.
 func isTLS(err error) bool {
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" {
+		return true
+	}
 	handshake, ok := errors.AsType[*tlsError](err)
 	if !ok {
 		return false

@@ -177,6 +177,9 @@ func (s *session) why(err error) error {
 	if s.cause != nil {
 		return s.cause
 	}
+	if broken := s.conn.broken.Load(); broken != nil {
+		return fmt.Errorf("the connection ended: %w", *broken)
+	}
 	return err
 }
 
