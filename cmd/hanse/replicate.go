@@ -214,8 +214,12 @@ func (s *replicateSettings) logger(out io.Writer) (hclog.Logger, error) {
 		}
 		out = io.MultiWriter(out, sys)
 	}
+	level := s.logLevel.Level
+	if s.dryRun {
+		level = max(level, hclog.Warn) // the log tells of what was done, and nothing will be
+	}
 	return hclog.New(&hclog.LoggerOptions{
-		Level: s.logLevel.Level, Output: out, TimeFormat: "2006-01-02T15:04:05.000Z0700",
+		Level: level, Output: out, TimeFormat: "2006-01-02T15:04:05.000Z0700",
 	}), nil
 }
 
