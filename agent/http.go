@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"strconv"
 	"strings"
@@ -74,6 +75,9 @@ func (a *Agent) openHTTP() error {
 		}
 	}
 	f.server = httpapi.NewServer(a.newAPI(), f.log)
+	if cfg.HTTP.MaxHeaderBytes > 0 {
+		f.server.MaxHeaderBytes = cfg.HTTP.MaxHeaderBytes
+	}
 	return nil
 }
 
@@ -82,9 +86,22 @@ func (a *Agent) newAPI() http.Handler {
 	face := httpapi.Config{
 		Caller: a.role.Caller(), Agent: &self{agent: a}, Snapshots: archives{a.role.Snapshots()}, Resolver: rpc.AllowAll{}, Datacenter: cfg.Datacenter,
 		MaxValue: int64(cfg.Limits.KVMaxValueSize), MaxTxn: int64(cfg.Limits.TxnMaxReqLen),
-		ResponseHeaders: cfg.HTTP.ResponseHeaders, Log: a.log.Named("http"),
+		ResponseHeaders: cfg.HTTP.ResponseHeaders, BlockEndpoints: cfg.HTTP.BlockEndpoints, AllowWriteFrom: prefixes(cfg.HTTP.AllowWriteFrom),
+		Node: cfg.NodeName, Log: a.log.Named("http"),
 	}
 	return httpapi.New(face)
+}
+
+// prefixes are the networks of http_config.allow_write_http_from, which were checked
+// with the configuration.
+func prefixes(cidrs []string) []netip.Prefix {
+	var all []netip.Prefix
+	for _, cidr := range cidrs {
+		if p, err := netip.ParsePrefix(cidr); err == nil {
+			all = append(all, p)
+		}
+	}
+	return all
 }
 
 func (a *Agent) openHTTPPort(addr, key string) (net.Listener, error) {
