@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -37,6 +38,9 @@ const (
 // applyRegister checks everything before it writes anything: commands of a batch share
 // a transaction.
 func applyRegister(tx *store.Tx, cmd *register) (bool, error) {
+	if cmd.Node == nil || slices.Contains(cmd.Checks, nil) {
+		return false, errors.New("a registration has no node, or a check of nothing")
+	}
 	name := cmd.Node.Node
 	_, known := LookupNode(&tx.View, name)
 	keep := known && cmd.KeepNode
@@ -46,6 +50,9 @@ func applyRegister(tx *store.Tx, cmd *register) (bool, error) {
 		}
 	}
 	for _, c := range cmd.Checks {
+		if !strings.EqualFold(c.Node, name) {
+			return false, fmt.Errorf("check node %q does not match node %q", c.Node, name)
+		}
 		if c.ServiceID == "" || (cmd.Service != nil && cmd.Service.ID == c.ServiceID) {
 			continue
 		}

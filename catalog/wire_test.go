@@ -72,9 +72,10 @@ func reencode(t *testing.T, text string, into any, more int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	strict := *rpc.Msgpack
-	strict.ErrorIfNoField = true
-	if err := codec.NewDecoderBytes(recorded, &strict).Decode(into); err != nil {
+	strict := &codec.MsgpackHandle{}
+	strict.RawToString, strict.TimeNotBuiltin, strict.ErrorIfNoField = true, true, true
+	strict.MapType, strict.TypeInfos = rpc.Msgpack.MapType, rpc.Msgpack.TypeInfos
+	if err := codec.NewDecoderBytes(recorded, strict).Decode(into); err != nil {
 		t.Fatalf("%T: %v", into, err)
 	}
 	var out []byte

@@ -53,6 +53,7 @@ func run(ops []*Op, do func(*Op) ([]*Result, error)) (results []*Result, errs []
 // operate carries out one operation.
 func operate(tx *store.Tx, op *Op) ([]*Result, error) {
 	switch {
+	case op == nil:
 	case op.KV != nil:
 		return entries(kv.Operate(tx, op.KV.Verb, &op.KV.DirEnt))
 	case op.Node != nil:
