@@ -25,7 +25,7 @@ func (a *Agent) gossipOptions(p poolSettings) gossip.Options {
 	o := gossip.Options{
 		BindAddr: p.bind, BindPort: p.port, AdvertiseAddr: p.advertise,
 		Key: cfg.EncryptKey, AcceptPlain: !cfg.EncryptVerifyIncoming, SendPlain: !cfg.EncryptVerifyOutgoing,
-		DataDir: cfg.DataDir, RejoinAfterLeave: cfg.RejoinAfterLeave, ReconnectTimeout: p.reconnect,
+		DataDir: cfg.DataDir, NoKeyringFile: cfg.DisableKeyringFile, NoCoordinates: cfg.DisableCoordinates, RejoinAfterLeave: cfg.RejoinAfterLeave, ReconnectTimeout: p.reconnect,
 		Timing: gossip.Timing{
 			ProbeInterval: p.timing.ProbeInterval, ProbeTimeout: p.timing.ProbeTimeout,
 			GossipInterval: p.timing.GossipInterval, GossipNodes: p.timing.GossipNodes,

@@ -59,6 +59,11 @@ type Options struct {
 
 	// DataDir is where the snapshot and the keyring live; empty keeps nothing.
 	DataDir string
+	// NoKeyringFile keeps keys in memory only.
+	NoKeyringFile bool
+	// NoCoordinates neither measures nor tells where this member is in the space of
+	// round-trip times.
+	NoCoordinates bool
 	// RejoinAfterLeave keeps the known members in the snapshot over a leave.
 	RejoinAfterLeave bool
 	// ReconnectTimeout is how long a failed member is kept and tried again before it
@@ -143,6 +148,7 @@ func (c *Config) serfConfig(transport memberlist.Transport) (*serf.Config, error
 	override(&s.ReconnectTimeout, c.ReconnectTimeout)
 	s.ReconnectTimeoutOverride = c.ReconnectTimeoutOf
 	s.RejoinAfterLeave = c.RejoinAfterLeave
+	s.DisableCoordinates = c.NoCoordinates
 	s.MetricLabels = []metrics.Label{{Name: "network", Value: strings.ToLower(c.Pool)}}
 	s.MinQueueDepth = 4096
 	s.QueueDepthWarning = 1_000_000
@@ -156,7 +162,9 @@ func (c *Config) serfConfig(transport memberlist.Transport) (*serf.Config, error
 			return nil, fmt.Errorf("create the folder for %s gossip in data_dir: %w", c.Pool, err)
 		}
 		s.SnapshotPath = filepath.Join(dir, c.Files+".snapshot")
-		s.KeyringFile = filepath.Join(dir, c.Files+".keyring")
+		if !c.NoKeyringFile {
+			s.KeyringFile = filepath.Join(dir, c.Files+".keyring")
+		}
 	}
 	keys, err := c.keyring(s.KeyringFile)
 	if err != nil {
