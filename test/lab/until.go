@@ -1,0 +1,34 @@
+package lab
+
+import (
+	"testing"
+	"time"
+)
+
+// patience is how long a test waits for anything. It bounds a failure and judges nothing:
+// what must be quick is measured by benchmarks.
+const patience = time.Minute
+
+// lookAgain is how often [Until] looks.
+const lookAgain = 20 * time.Millisecond
+
+// Until returns once holds answers nil. After a minute the test fails, with what was
+// missing last.
+func Until(t testing.TB, what string, holds func() error) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		err := holds()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: not after %v: %v", what, patience, err)
+		}
+		select {
+		case <-time.After(lookAgain):
+		case <-t.Context().Done():
+			t.Fatalf("%s: not when the test ended: %v", what, err)
+		}
+	}
+}
