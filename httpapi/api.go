@@ -67,6 +67,9 @@ type written struct{}
 // New makes the handler.
 func New(cfg Config) *API {
 	a := &API{cfg: cfg, exact: map[string]route{}}
+	if cfg.UI != nil {
+		a.cfg.UI = compressed(cfg.UI)
+	}
 	for _, routes := range []map[string]route{
 		a.kvRoutes(), a.txnRoutes(), a.catalogRoutes(), a.healthRoutes(),
 		a.agentRoutes(), a.statusRoutes(), a.operatorRoutes(), a.snapshotRoutes(),
