@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"iter"
+	"reflect"
 
 	memdb "github.com/hashicorp/go-memdb"
 )
@@ -21,6 +22,9 @@ type Module struct {
 	Commands []Command
 	// Records are what a snapshot keeps of them, in the order they are restored.
 	Records []Record
+	// Triggers run inside the commands of other domains when those say that something
+	// happened, in the order of the list of modules.
+	Triggers []Trigger
 }
 
 // Command applies one kind of log entry. Make it with [On] or [OnMany].
@@ -49,6 +53,25 @@ func OnMany[C, R any](op Op, apply func(tx *Tx, cmd *C) (R, error)) Command {
 	c := On(op, apply)
 	c.many = true
 	return c
+}
+
+// Trigger runs inside a command of another domain. Make it with [When].
+type Trigger struct {
+	event reflect.Type
+	run   func(tx *Tx, event any)
+}
+
+// When declares what a domain does, in the same transaction, when another one says by
+// [Tx.Fire] that an E happened. It cannot fail: what it is told has happened.
+func When[E any](do func(tx *Tx, event E)) Trigger {
+	return Trigger{event: reflect.TypeFor[E](), run: func(tx *Tx, event any) { do(tx, event.(E)) }}
+}
+
+// Fire tells the domains whom it concerns that something happened.
+func (tx *Tx) Fire(event any) {
+	for _, t := range tx.triggers[reflect.TypeOf(event)] {
+		t.run(tx, event)
+	}
 }
 
 // Record is one kind of row in a snapshot. Make it with [Persist].

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"sync"
 	"sync/atomic"
 
@@ -17,6 +18,7 @@ type Store struct {
 	modules  []Module
 	commands [256]*Command
 	records  [256]*Record
+	triggers map[reflect.Type][]Trigger
 
 	current atomic.Pointer[generation]
 	applied atomic.Uint64
@@ -37,7 +39,7 @@ func New(modules ...Module) (*Store, error) {
 	s := &Store{
 		schema:  &memdb.DBSchema{Tables: map[string]*memdb.TableSchema{}},
 		modules: append([]Module{systemModule()}, modules...),
-		waiters: map[uint64]chan struct{}{},
+		waiters: map[uint64]chan struct{}{}, triggers: map[reflect.Type][]Trigger{},
 	}
 	for _, m := range s.modules {
 		for _, t := range m.Tables {
@@ -57,6 +59,9 @@ func New(modules ...Module) (*Store, error) {
 				return nil, fmt.Errorf("module %s: record %d is declared twice", m.Name, r.kind)
 			}
 			s.records[r.kind] = &r
+		}
+		for _, t := range m.Triggers {
+			s.triggers[t.event] = append(s.triggers[t.event], t)
 		}
 	}
 	fresh, err := s.newGeneration()

@@ -2,6 +2,7 @@ package store
 
 import (
 	"iter"
+	"reflect"
 
 	memdb "github.com/hashicorp/go-memdb"
 
@@ -24,6 +25,8 @@ type Tx struct {
 	// Import is true while rows of a snapshot from outside are loaded: they get Index
 	// as their ModifyIndex, so that indexes rise over the restore.
 	Import bool
+
+	triggers map[reflect.Type][]Trigger
 }
 
 // Unwatched is the same snapshot for reads that are not to be watched one by one, when
