@@ -52,8 +52,12 @@ func openWAN(b *bench) (*setup, error) {
 	if err := b.fill(beijing[0], listPrefix, listSize); err != nil {
 		return s, err
 	}
-	if _, err := beijing[0].call(b.ctx, "PUT", "/v1/agent/join/"+shanghai[0].wan+"?wan=1", nil); err != nil {
-		return s, err
+	// Each joins by itself: what a server knows of its neighbours is not where their WAN
+	// gossip listens here.
+	for _, a := range s.agents[1:] {
+		if _, err := a.call(b.ctx, "PUT", "/v1/agent/join/"+shanghai[0].wan+"?wan=1", nil); err != nil {
+			return s, err
+		}
 	}
 	return s, b.usable(s.agents, map[string]string{"shanghai": "beijing", "beijing": "shanghai"})
 }
