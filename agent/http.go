@@ -21,6 +21,8 @@ import (
 	"github.com/hanse-project/hanse/httpapi"
 	"github.com/hanse-project/hanse/operator"
 	"github.com/hanse-project/hanse/rpc"
+	"github.com/hanse-project/hanse/ui"
+	"github.com/hanse-project/hanse/version"
 )
 
 const (
@@ -88,6 +90,11 @@ func (a *Agent) newAPI() http.Handler {
 		MaxValue: int64(cfg.Limits.KVMaxValueSize), MaxTxn: int64(cfg.Limits.TxnMaxReqLen),
 		ResponseHeaders: cfg.HTTP.ResponseHeaders, BlockEndpoints: cfg.HTTP.BlockEndpoints, AllowWriteFrom: prefixes(cfg.HTTP.AllowWriteFrom),
 		Node: cfg.NodeName, Log: a.log.Named("http"),
+	}
+	if cfg.UI {
+		face.UI = ui.New(ui.Config{
+			Caller: a.role.Caller(), Datacenter: cfg.Datacenter, Node: cfg.NodeName, Version: version.Hanse, Log: a.log.Named("ui"),
+		})
 	}
 	return httpapi.New(face)
 }
