@@ -112,7 +112,7 @@ func (f *follower) list(ctx context.Context, q Query) (*Listing, error) {
 	if err != nil || f.quiet.Min <= 0 || q.After == 0 || listing.Index <= q.After {
 		return listing, err
 	}
-	f.status.answered(listing.Index, listing.Size)
+	f.status.answered(listing.Index)
 	for until := time.Now().Add(f.quiet.Max); ; {
 		listing.Close()
 		at := listing.Index
@@ -130,7 +130,7 @@ func (f *follower) list(ctx context.Context, q Query) (*Listing, error) {
 // compare writes what differs between the listing and the destination.
 func (f *follower) compare(ctx context.Context, listing *Listing) error {
 	arrived := time.Now()
-	f.status.answered(listing.Index, listing.Size)
+	f.status.answered(listing.Index)
 	m := f.ledger.mirror
 	m.pass++
 	births := &rebirths{seen: f.seen.Index}
@@ -140,7 +140,7 @@ func (f *follower) compare(ctx context.Context, listing *Listing) error {
 		if err != nil {
 			return fmt.Errorf("read %q in %s: %w", f.scope.link.Source, f.scope.link.SourceDC, err)
 		}
-		f.status.update(func(s *Status) { s.Compared++; s.ReadBytes = listing.Read() })
+		f.status.update(func(s *Status) { s.Compared++ })
 		rel, ok := f.scope.fromSource(e.Key)
 		if !ok {
 			if mangled(e.Key) {

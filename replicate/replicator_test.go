@@ -333,7 +333,7 @@ func TestAnUnprovenAnswerChangesNothing(t *testing.T) {
 				r, _ := run(t, cfg)
 				synctest.Wait()
 				was, index := sink.contents("config/"), sink.index
-				good := *source
+				good := source.index
 				source.mutate(func() {
 					harm(source)
 					delete(source.keys, "config/001")
@@ -347,7 +347,7 @@ func TestAnUnprovenAnswerChangesNothing(t *testing.T) {
 				if s.State != Retrying || s.Errors == 0 || s.LastError == "" || s.Lag < 2*time.Minute {
 					t.Errorf("status %+v", s)
 				}
-				source.mutate(func() { source.index, source.leaderless = good.index+1, false })
+				source.mutate(func() { source.index, source.leaderless = good+1, false })
 				time.Sleep(time.Minute)
 				sameContents(t, source, sink, "config/", "config/")
 			})

@@ -68,11 +68,6 @@ type Listing struct {
 	// Filtered says that the token was not allowed to see all that there is.
 	Filtered bool
 
-	// Size is the length of the whole answer in bytes, negative when unknown.
-	// Read is how much of it was decoded so far.
-	Size int64
-	Read func() int64
-
 	// Entries can be ranged over once. An error ends it: only a loop without one
 	// has seen the whole answer.
 	Entries iter.Seq2[Entry, error]

@@ -37,10 +37,9 @@ type Status struct {
 	Pending, HeldDeletes int
 	HeldReason           string
 
-	// Compared counts the entries of the answer being compared. ReadBytes of its
-	// SizeBytes were decoded; SizeBytes is negative when the source does not tell.
-	Compared             int
-	ReadBytes, SizeBytes int64
+	// Compared counts the entries seen of the answer being compared, the last one's
+	// after it was.
+	Compared int
 
 	// Applied, Deleted and Bytes count keys set, keys deleted and bytes of values
 	// copied since New.
@@ -87,14 +86,14 @@ func (t *tracker) snapshot() Status {
 
 // answered notes an answer of the source. One at another index than before is
 // news: the destination held everything until now.
-func (t *tracker) answered(index uint64, size int64) {
+func (t *tracker) answered(index uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.current && index != t.status.SourceIndex {
 		t.current, t.inStep = false, time.Now()
 	}
 	t.status.SourceIndex = index
-	t.status.Compared, t.status.ReadBytes, t.status.SizeBytes = 0, 0, size
+	t.status.Compared = 0
 }
 
 func (t *tracker) queued(n int) {

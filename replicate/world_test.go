@@ -124,8 +124,7 @@ func (s *store) answerLocked(prefix string) *Listing {
 	cut := s.cut()
 	l := &Listing{
 		Position:    Position{Index: s.index, Datacenter: s.identity.Datacenter, Incarnation: s.identity.Incarnation},
-		KnownLeader: !s.leaderless, Filtered: s.filtered, Size: -1,
-		Read: func() int64 { return 0 }, Close: func() {},
+		KnownLeader: !s.leaderless, Filtered: s.filtered, Close: func() {},
 	}
 	l.Entries = func(yield func(Entry, error) bool) {
 		for i, e := range entries {

@@ -106,11 +106,14 @@ func (s *replicateSettings) run(ctx context.Context, std stdio, warnings []strin
 	if err != nil {
 		return err
 	}
-	return s.follow(ctx, r, bar, log)
+	count := func(ctx context.Context, link int) (int, error) {
+		return agent.Source(links[link].SourceDC, s.maxStale).Count(ctx, links[link].Source)
+	}
+	return s.follow(ctx, r, bar, count, log)
 }
 
 // follow runs the engine with what shows it to people.
-func (s *replicateSettings) follow(ctx context.Context, r *replicate.Replicator, bar *progress, log hclog.Logger) error {
+func (s *replicateSettings) follow(ctx context.Context, r *replicate.Replicator, bar *progress, count counter, log hclog.Logger) error {
 	g, ctx := errgroup.WithContext(ctx)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -123,7 +126,7 @@ func (s *replicateSettings) follow(ctx context.Context, r *replicate.Replicator,
 		g.Go(func() error { return serveMetrics(ctx, listener, r) })
 	}
 	g.Go(func() error {
-		bar.Run(ctx, r.Status)
+		bar.Run(ctx, r.Status, count)
 		return nil
 	})
 	g.Go(func() error {
@@ -140,7 +143,7 @@ func (s *replicateSettings) follow(ctx context.Context, r *replicate.Replicator,
 // agent returns the agent that the flags and the environment name.
 func (s *replicateSettings) agent() (*replicatehttp.Agent, error) {
 	cfg := s.client.config()
-	cfg.Transport.DisableCompression = true // the agent is near, and the progress bar wants the length
+	cfg.Transport.DisableCompression = true // the agent is near: compressing takes longer than sending
 	if s.ssl {
 		cfg.Scheme = "https"
 	}

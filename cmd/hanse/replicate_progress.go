@@ -53,14 +53,18 @@ func (p *progress) draw(line string) {
 	io.WriteString(p.out, clearLine+line)
 }
 
+// counter tells how many entries the comparison of the link of that number will see.
+type counter func(ctx context.Context, link int) (int, error)
+
 // Run draws until every link has been in step or held once, or ctx ends.
-func (p *progress) Run(ctx context.Context, status func() []replicate.Status) {
+func (p *progress) Run(ctx context.Context, status func() []replicate.Status, count counter) {
 	if !p.terminal {
 		return
 	}
 	defer p.draw("")
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
+	totals := map[int]int{}
 	for {
 		select {
 		case <-ctx.Done():
@@ -74,12 +78,17 @@ func (p *progress) Run(ctx context.Context, status func() []replicate.Status) {
 		if i < 0 {
 			return
 		}
-		p.draw(progressLine(all[i], i, len(all)))
+		if _, asked := totals[i]; !asked {
+			// Without a total there is no bar, and the figures go on.
+			totals[i], _ = count(ctx, i)
+		}
+		p.draw(progressLine(all[i], totals[i], i, len(all)))
 	}
 }
 
-// progressLine fits 80 columns unless the link's name is long.
-func progressLine(s replicate.Status, i, n int) string {
+// progressLine fits 80 columns unless the link's name is long. total is 0 when it is
+// unknown.
+func progressLine(s replicate.Status, total, i, n int) string {
 	const width = 20
 	var b strings.Builder
 	if n > 1 {
@@ -89,8 +98,8 @@ func progressLine(s replicate.Status, i, n int) string {
 	if s.State == replicate.Retrying {
 		return b.String() + "  retrying"
 	}
-	if s.SizeBytes > 0 {
-		done := min(1, float64(s.ReadBytes)/float64(s.SizeBytes))
+	if total > 0 {
+		done := min(1, float64(s.Compared)/float64(total))
 		filled := int(done * width)
 		fmt.Fprintf(&b, " [%s%s] %3.0f%%", strings.Repeat("=", filled), strings.Repeat(" ", width-filled), done*100)
 	}

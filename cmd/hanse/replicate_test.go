@@ -213,14 +213,18 @@ func TestReplicateRefusesBadCommandLines(t *testing.T) {
 }
 
 func TestProgressLine(t *testing.T) {
-	for want, s := range map[string]replicate.Status{
-		"a/@x [==========          ]  50% 7 compared, 3 set, 1.5 KiB": {Link: "a/@x", Compared: 7, Applied: 3, Bytes: 1536, ReadBytes: 50, SizeBytes: 100},
-		"a/@x [====================] 100% 7 compared, 3 set, 9 B":     {Link: "a/@x", Compared: 7, Applied: 3, Bytes: 9, ReadBytes: 101, SizeBytes: 100},
-		"a/@x 7 compared, 3 set, 2.0 MiB":                             {Link: "a/@x", Compared: 7, Applied: 3, Bytes: 2 << 20, SizeBytes: -1},
-		"a/@x  retrying":                                              {Link: "a/@x", State: replicate.Retrying},
+	for _, c := range []struct {
+		status      replicate.Status
+		total, i, n int
+		want        string
+	}{
+		{replicate.Status{Link: "a/@x", Compared: 7, Applied: 3, Bytes: 1536}, 14, 0, 1, "a/@x [==========          ]  50% 7 compared, 3 set, 1.5 KiB"},
+		{replicate.Status{Link: "a/@x", Compared: 7, Applied: 3, Bytes: 9}, 6, 0, 1, "a/@x [====================] 100% 7 compared, 3 set, 9 B"},
+		{replicate.Status{Link: "a/@x", Compared: 7, Applied: 3, Bytes: 2 << 20}, 0, 1, 3, "2/3 a/@x 7 compared, 3 set, 2.0 MiB"},
+		{replicate.Status{Link: "a/@x", State: replicate.Retrying}, 5, 0, 1, "a/@x  retrying"},
 	} {
-		if got := progressLine(s, 0, 1); got != want {
-			t.Errorf("%q, want %q", got, want)
+		if got := progressLine(c.status, c.total, c.i, c.n); got != c.want {
+			t.Errorf("%q, want %q", got, c.want)
 		}
 	}
 }

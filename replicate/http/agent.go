@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync/atomic"
 	"time"
 )
 
@@ -70,7 +69,6 @@ type response struct {
 	cancel context.CancelCauseFunc
 	ctx    context.Context
 	watch  *time.Timer
-	read   atomic.Int64
 }
 
 // do sends a request. The answer must begin within patience.
@@ -109,7 +107,6 @@ func (r *response) Read(p []byte) (int, error) {
 	r.watch.Reset(stallTime)
 	n, err := r.Body.Read(p)
 	r.watch.Stop() // between reads it is the reader who takes his time
-	r.read.Add(int64(n))
 	return n, err
 }
 

@@ -47,8 +47,8 @@ func TestWhatIsNotAnAnswerIsAnError(t *testing.T) {
 			w.Header().Set("X-Hanse-Reason", "breaker_open")
 			http.Error(w, "No path to datacenter", 500)
 		}, "500 Internal Server Error: No path to datacenter (breaker_open)"},
-		{"a denial", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "ACL not found", 403) }, "403 Forbidden: ACL not found"},
-		{"a redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/v1/kv/else", 301) }, "301 Moved"},
+		{"a denial", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "ACL not found", http.StatusForbidden) }, "403 Forbidden: ACL not found"},
+		{"a redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/v1/kv/else", http.StatusMovedPermanently) }, "301 Moved"},
 		{"a page that is not found", func(w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) }, "404 Not Found"},
 		{"an agent's 404 with a body", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("X-Consul-Index", "5")
@@ -167,5 +167,23 @@ func TestSelfOfSomethingElse(t *testing.T) {
 	agent := stranger(t, func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("{}")) })
 	if _, err := agent.Self(t.Context()); err == nil || !strings.Contains(err.Error(), "is this an agent's HTTP API?") {
 		t.Errorf("error %v", err)
+	}
+}
+
+func TestCount(t *testing.T) {
+	for body, want := range map[string]int{`["config/a","config/b"]`: 2, `[]`: 0, "": 0, `["config/a",`: -1, `no`: -1} {
+		source := stranger(t, func(w http.ResponseWriter, r *http.Request) {
+			if !r.URL.Query().Has("keys") || r.URL.Query().Get("dc") != "shanghai" {
+				t.Errorf("asked for %s", r.URL)
+			}
+			if body == "" {
+				w.WriteHeader(404)
+			}
+			w.Write([]byte(body))
+		}).Source("shanghai", 0)
+		n, err := source.Count(t.Context(), "config/")
+		if (err != nil) != (want < 0) || err == nil && n != want {
+			t.Errorf("%q: %d, %v", body, n, err)
+		}
 	}
 }

@@ -46,8 +46,6 @@ func (r *response) listing(prefix string) (*replicate.Listing, time.Duration, er
 	l := &replicate.Listing{
 		KnownLeader: r.Header.Get("X-Consul-Knownleader") == "true",
 		Filtered:    r.Header.Get("X-Consul-Results-Filtered-By-Acls") == "true",
-		Size:        r.ContentLength,
-		Read:        r.read.Load,
 		Close:       r.Close,
 	}
 	l.Datacenter, l.Incarnation = r.Header.Get("X-Hanse-Datacenter-Id"), r.Header.Get("X-Hanse-Incarnation")

@@ -3,6 +3,9 @@ package replicatehttp
 import (
 	"cmp"
 	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
 	"net/url"
 	"strconv"
 	"time"
@@ -45,6 +48,36 @@ func (s *Source) List(ctx context.Context, q replicate.Query) (*replicate.Listin
 	}
 	listing, _, err := s.ask(ctx, q, mode)
 	return listing, err
+}
+
+// Count returns how many keys there are under the prefix, without their values.
+func (s *Source) Count(ctx context.Context, prefix string) (int, error) {
+	r, err := s.agent.do(ctx, http.MethodGet, "/v1/kv/"+prefix, url.Values{"dc": {s.dc}, "keys": {""}}, nil, answerTime)
+	if err != nil {
+		return 0, err
+	}
+	defer r.Close()
+	if r.StatusCode == http.StatusNotFound {
+		return 0, nil
+	}
+	if err := r.want(http.StatusOK); err != nil {
+		return 0, err
+	}
+	n := 0
+	for dec := json.NewDecoder(r); ; {
+		token, err := dec.Token()
+		if err != nil {
+			return 0, r.explain(fmt.Errorf("decode: %w", whole(err)))
+		}
+		switch token.(type) {
+		case string:
+			n++
+		case json.Delim:
+			if token == json.Delim(']') {
+				return n, nil
+			}
+		}
+	}
 }
 
 func (s *Source) ask(ctx context.Context, q replicate.Query, mode string) (*replicate.Listing, time.Duration, error) {
