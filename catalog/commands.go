@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/go-msgpack/v2/codec"
 
+	"github.com/hanse-project/hanse/rpc"
 	"github.com/hanse-project/hanse/store"
 )
 
@@ -73,7 +74,7 @@ func applyRegister(tx *store.Tx, cmd *register) (bool, error) {
 }
 
 func unknownService(c *HealthCheck) error {
-	return fmt.Errorf("Unknown service ID '%s' for check ID '%s'", c.ServiceID, c.CheckID) //nolint:staticcheck // clients read this text
+	return rpc.Invalid(fmt.Sprintf("Unknown service ID '%s' for check ID '%s'", c.ServiceID, c.CheckID))
 }
 
 func applyDeregister(tx *store.Tx, cmd *deregister) (bool, error) {
@@ -97,11 +98,11 @@ func checkIdentity(v *store.View, n *Node) error {
 	if !found || named.ID == "" || strings.EqualFold(named.ID, n.ID) || !alive(v, named) {
 		return nil
 	}
-	reserved := fmt.Errorf("Node name %s is reserved by node %s with name %s (%s)", n.Node, named.ID, named.Node, named.Address) //nolint:staticcheck // clients read this text
+	text := fmt.Sprintf("Node name %s is reserved by node %s with name %s (%s)", n.Node, named.ID, named.Node, named.Address)
 	if _, renamed := nodeByID(v, n.ID); renamed {
-		return fmt.Errorf("Error while renaming Node ID: %q (%s): %w", n.ID, n.Address, reserved) //nolint:staticcheck // clients read this text
+		text = fmt.Sprintf("Error while renaming Node ID: %q (%s): %s", n.ID, n.Address, text)
 	}
-	return reserved
+	return rpc.Invalid(text)
 }
 
 // alive tells whether gossip still vouches for n.

@@ -1,9 +1,9 @@
 package catalog
 
 import (
-	"errors"
 	"fmt"
 
+	"github.com/hanse-project/hanse/rpc"
 	"github.com/hanse-project/hanse/store"
 )
 
@@ -31,7 +31,7 @@ func (v Verb) Valid() bool {
 
 // errNoSuchNode is the answer to a service or a check of a node that is not there.
 // Clients match its text.
-var errNoSuchNode = errors.New("Missing node registration") //nolint:staticcheck // see above
+var errNoSuchNode = rpc.Invalid("Missing node registration")
 
 // FindNode finds the node that an operation names, by ID or else by name.
 func FindNode(v *store.View, want *Node) (*Node, error) {
