@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -170,12 +171,15 @@ func TestAgentAsksWhoMayAskIt(t *testing.T) {
 
 // vault keeps archives, and breaks off after some of one.
 type vault struct {
+	mu sync.Mutex
 	SnapshotRequest
 	archive string
 	fails   error
 }
 
 func (v *vault) Save(_ context.Context, req SnapshotRequest, w io.Writer, about func(*rpc.Meta)) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	v.SnapshotRequest = req
 	if v.archive != "" {
 		about(&rpc.Meta{Index: 7, KnownLeader: true})
@@ -187,6 +191,8 @@ func (v *vault) Save(_ context.Context, req SnapshotRequest, w io.Writer, about 
 }
 
 func (v *vault) Restore(_ context.Context, req SnapshotRequest, r io.Reader) (any, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	v.SnapshotRequest = req
 	content, err := io.ReadAll(r)
 	v.archive = string(content)
@@ -210,14 +216,19 @@ func TestSnapshotsStream(t *testing.T) {
 	if err != nil || content != "an archive" || rep.Header.Get("Content-Type") != "application/x-gzip" || rep.Header.Get("X-Consul-Index") != "7" {
 		t.Fatalf("%s %v %v", content, rep, err)
 	}
-	if v.SnapshotRequest != (SnapshotRequest{Datacenter: "dc2", Token: "secret", Stale: true}) {
-		t.Fatalf("asked for %+v", v.SnapshotRequest)
-	}
+	v.mu.Lock()
+	asked := v.SnapshotRequest
 	v.archive, v.fails = "half an archive", errors.New("disk full")
+	v.mu.Unlock()
+	if asked != (SnapshotRequest{Datacenter: "dc2", Token: "secret", Stale: true}) {
+		t.Fatalf("asked for %+v", asked)
+	}
 	if rep, content, err := get(); err == nil {
 		t.Fatalf("half an archive passed for a whole one: %v %s", rep, content)
 	}
+	v.mu.Lock()
 	v.archive = ""
+	v.mu.Unlock()
 	if rep, content, err := get(); err != nil || rep.StatusCode != 500 || content != "disk full" || strings.Contains(rep.Header.Get("Content-Type"), "gzip") {
 		t.Fatalf("%v %s %v", rep, content, err)
 	}

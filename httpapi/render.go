@@ -186,9 +186,16 @@ var compressed = func() func(http.Handler) http.HandlerFunc {
 	return wrap
 }()
 
+// lengthKnown is up to which size, in bytes, net/http finds the length of an answer by
+// itself. Above it would send pieces.
+const lengthKnown = 2048
+
 // send writes a whole body, compressed if that was asked for.
 func send(w http.ResponseWriter, r *request, body []byte) {
 	if len(body) < gzipFrom || r.Header["Accept-Encoding"] == nil {
+		if len(body) > lengthKnown {
+			w.Header()["Content-Length"] = []string{strconv.Itoa(len(body))}
+		}
 		w.WriteHeader(r.status)
 		_, _ = w.Write(body) // a client that is gone reads no error
 		return
