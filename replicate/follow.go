@@ -51,8 +51,9 @@ func (f *follower) step(ctx context.Context) error {
 	if suspicion != "" {
 		f.suspect = suspicion
 	}
-	if f.warned != "" {
-		// An operator may have allowed the held deletes in a run of its own.
+	if f.warned != "" || f.after != 0 && listing.Index == f.after {
+		// An operator may have allowed held deletes in a run of its own, or the
+		// destination may have been restored while nothing happened at the source.
 		if moved, err := f.ledger.moved(ctx); err != nil {
 			return err
 		} else if moved {

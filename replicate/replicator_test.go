@@ -382,6 +382,30 @@ func TestTwoDaemonsOnOneLinkNoticeEachOther(t *testing.T) {
 	})
 }
 
+func TestARestoredDestinationIsPutRight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source, sink := newStore(), newStore()
+		fill(source, "config/", 10)
+		cfg := testConfig(t, source, sink, "config/@shanghai")
+		run(t, cfg)
+		synctest.Wait()
+		backup := maps.Clone(sink.keys)
+		source.put("config/late", "x", 0)
+		source.del("config/003")
+		synctest.Wait()
+		sink.mutate(func() {
+			sink.keys = backup
+			sink.index++
+			for k, e := range sink.keys {
+				e.ModifyIndex = sink.index
+				sink.keys[k] = e
+			}
+		})
+		time.Sleep(2 * time.Minute)
+		sameContents(t, source, sink, "config/", "config/")
+	})
+}
+
 func TestAttemptsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source, sink := newStore(), newStore()

@@ -48,7 +48,9 @@ func TestWhatIsNotAnAnswerIsAnError(t *testing.T) {
 			http.Error(w, "No path to datacenter", 500)
 		}, "500 Internal Server Error: No path to datacenter (breaker_open)"},
 		{"a denial", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "ACL not found", http.StatusForbidden) }, "403 Forbidden: ACL not found"},
-		{"a redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/v1/kv/else", http.StatusMovedPermanently) }, "301 Moved"},
+		{"a redirect", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/v1/kv/else", http.StatusMovedPermanently)
+		}, "301 Moved"},
 		{"a page that is not found", func(w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) }, "404 Not Found"},
 		{"an agent's 404 with a body", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("X-Consul-Index", "5")
