@@ -188,6 +188,9 @@ func putCheck(tx *store.Tx, c *HealthCheck) {
 	}
 	tx.Insert(tableChecks, &row)
 	touchCheck(tx, &row)
+	if row.Status == Critical {
+		tx.Fire(CheckCritical{row.Node, row.CheckID})
+	}
 }
 
 func dropNode(tx *store.Tx, name string) {
@@ -205,6 +208,7 @@ func dropNode(tx *store.Tx, name string) {
 	tx.Touch(tableNodes)
 	tx.Forget(touchNode(name))
 	tx.Forget(touchNodeChecks(name))
+	tx.Fire(NodeGone{name})
 }
 
 func dropService(tx *store.Tx, node, id string) {
@@ -227,6 +231,7 @@ func dropCheck(tx *store.Tx, node, id string) {
 	}
 	tx.Delete(tableChecks, c)
 	touchCheck(tx, c)
+	tx.Fire(CheckGone{c.Node, c.CheckID})
 }
 
 // touchInstance notes a change for those who watch the service of i.

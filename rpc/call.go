@@ -18,6 +18,7 @@ const (
 	ResourceKey      Resource = "key"
 	ResourceNode     Resource = "node"
 	ResourceService  Resource = "service"
+	ResourceSession  Resource = "session"
 	ResourceAgent    Resource = "agent"
 	ResourceOperator Resource = "operator"
 	ResourceKeyring  Resource = "keyring"

@@ -26,6 +26,7 @@ const (
 	ReasonDenied         Reason = "permission_denied"
 	ReasonACLNotFound    Reason = "acl_not_found"
 	ReasonInvalid        Reason = "invalid"         // the request itself is wrong
+	ReasonFailed         Reason = "failed"          // the request cannot be carried out
 	ReasonTooLarge       Reason = "too_large"       // the request exceeds a limit
 	ReasonUnknownMethod  Reason = "unknown_method"  // the server does not have the method
 	ReasonCursorExpired  Reason = "cursor_expired"  // a change feed can no longer answer from that cursor
@@ -82,6 +83,15 @@ func Wrap(sentinel *Error, detail string) error {
 
 // Invalid is the error of a request that is wrong in itself.
 func Invalid(text string) error { return &Error{Reason: ReasonInvalid, Text: text} }
+
+// Failed is the error of a request that cannot be carried out as it is. Where others
+// would blame the request, clients of the interfaces we keep expect status 500.
+func Failed(text string) error { return &Error{Reason: ReasonFailed, Text: text} }
+
+// Prefix puts text before the whole message of err and keeps its reason.
+func Prefix(text string, err error) error {
+	return &Error{Reason: ReasonOf(err), Text: text + err.Error(), Cause: err}
+}
 
 // TooLarge is the error of something that exceeds a limit, both in bytes.
 func TooLarge(what string, size, limit int) error {

@@ -1,0 +1,169 @@
+package session
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	uuid "github.com/hashicorp/go-uuid"
+
+	"github.com/hanse-project/hanse/rpc"
+	"github.com/hanse-project/hanse/store"
+)
+
+// The methods of this domain.
+var (
+	Apply = rpc.Method[ApplyRequest, string]{Info: rpc.Info{
+		Name: "Session.Apply", Write: true, Timer: []string{"session", "apply"}, Resource: rpc.ResourceSession}}
+	Get = rpc.Method[SpecificRequest, Sessions]{Info: rpc.Info{
+		Name: "Session.Get", Blocking: true, Resource: rpc.ResourceSession}}
+	List = rpc.Method[SpecificRequest, Sessions]{Info: rpc.Info{
+		Name: "Session.List", Blocking: true, Class: rpc.List, Resource: rpc.ResourceSession}}
+	NodeSessions = rpc.Method[NodeRequest, Sessions]{Info: rpc.Info{
+		Name: "Session.NodeSessions", Blocking: true, Class: rpc.List, Resource: rpc.ResourceSession}}
+	// Renew counts as a read on the wire, and only the leader counts the time.
+	Renew = rpc.Method[SpecificRequest, Sessions]{Info: rpc.Info{
+		Name: "Session.Renew", Leader: true, Timer: []string{"session", "renew"}, Resource: rpc.ResourceSession}}
+)
+
+// Endpoint answers the methods on a server.
+type Endpoint struct {
+	store  *store.Store
+	log    store.Log
+	timers *Timers
+}
+
+// NewEndpoint makes the endpoint. timers end the sessions whose time has run out.
+func NewEndpoint(s *store.Store, log store.Log, timers *Timers) *Endpoint {
+	return &Endpoint{store: s, log: log, timers: timers}
+}
+
+// Methods binds the domain's methods.
+func (e *Endpoint) Methods() []rpc.Handler {
+	return []rpc.Handler{
+		Apply.Handle(e.apply), Get.Handle(e.get), List.Handle(e.list), NodeSessions.Handle(e.nodeSessions), Renew.Handle(e.renew),
+	}
+}
+
+func (e *Endpoint) apply(ctx context.Context, call *rpc.Call, req *ApplyRequest) (*string, error) {
+	switch req.Op {
+	case Create:
+		return e.create(ctx, call, req.Session)
+	case Destroy:
+		return e.destroy(ctx, call, req.Session.ID)
+	}
+	return nil, rpc.Invalid(fmt.Sprintf("Invalid session operation '%s'", req.Op))
+}
+
+func (e *Endpoint) create(ctx context.Context, call *rpc.Call, s Session) (*string, error) {
+	if s.Node == "" {
+		return nil, rpc.Failed("Must provide Node")
+	}
+	if err := complete(&s); err != nil {
+		return nil, err
+	}
+	if err := call.Allow(rpc.ResourceSession, rpc.AccessWrite, s.Node); err != nil {
+		return nil, err
+	}
+	id, err := uuid.GenerateUUID()
+	if err != nil {
+		return nil, fmt.Errorf("make a session ID: %w", err)
+	}
+	s.ID = id
+	if _, _, err := store.Propose[bool](ctx, e.log, opCreate, &s); err != nil {
+		return nil, rpc.Prefix("apply failed: ", err)
+	}
+	e.timers.Start(&s)
+	return &id, nil
+}
+
+// complete checks what a session says of itself and fills in what it does not say.
+func complete(s *Session) error {
+	switch s.Behavior {
+	case "":
+		s.Behavior = Release
+	case Release, Delete:
+	default:
+		return rpc.Failed(fmt.Sprintf("Invalid Behavior setting '%s'", s.Behavior))
+	}
+	if s.LockDelay < 0 || s.LockDelay > MaxLockDelay {
+		return rpc.Failed(fmt.Sprintf("Invalid Session LockDelay '%d', must be between [0s=%v]", s.LockDelay, MaxLockDelay))
+	}
+	if s.TTL == "" {
+		return nil
+	}
+	ttl, err := time.ParseDuration(s.TTL)
+	if err != nil {
+		return rpc.Failed(fmt.Sprintf("Session TTL '%s' invalid: %v", s.TTL, err))
+	}
+	if ttl != 0 && (ttl < MinTTL || ttl > MaxTTL) {
+		return rpc.Failed(fmt.Sprintf("Invalid Session TTL '%d', must be between [%v=%v]", ttl, MinTTL, MaxTTL))
+	}
+	return nil
+}
+
+// destroy ends a session. One that is not there has ended already.
+func (e *Endpoint) destroy(ctx context.Context, call *rpc.Call, id string) (*string, error) {
+	if id == "" {
+		return nil, rpc.Failed("Must provide ID")
+	}
+	s, found := Lookup(e.store.Read(nil), id)
+	if !found {
+		return new(string), nil
+	}
+	if err := call.Allow(rpc.ResourceSession, rpc.AccessWrite, s.Node); err != nil {
+		return nil, err
+	}
+	if _, _, err := store.Propose[bool](ctx, e.log, opDestroy, &destroy{IDs: []string{id}}); err != nil {
+		return nil, rpc.Prefix("apply failed: ", err)
+	}
+	e.timers.Stop(id)
+	return new(string), nil
+}
+
+func (e *Endpoint) get(_ context.Context, call *rpc.Call, req *SpecificRequest) (*Sessions, error) {
+	v := e.store.Read(call.Watch)
+	rep := &Sessions{}
+	s, found := Lookup(v, req.id())
+	if !found {
+		rep.SetAbsent(v.TouchedAt(table))
+		return rep, nil
+	}
+	rep.Index = s.ModifyIndex
+	if call.Keep(rpc.ResourceSession, s.Node) {
+		rep.Sessions = []*Session{s}
+	}
+	return rep, nil
+}
+
+func (e *Endpoint) list(_ context.Context, call *rpc.Call, _ *SpecificRequest) (*Sessions, error) {
+	rep := &Sessions{}
+	rep.Sessions, rep.Index = rows(e.store.Read(call.Watch), "id", nil, visible(call))
+	return rep, nil
+}
+
+func (e *Endpoint) nodeSessions(_ context.Context, call *rpc.Call, req *NodeRequest) (*Sessions, error) {
+	rep := &Sessions{}
+	rep.Sessions, rep.Index = rows(e.store.Read(call.Watch), "node", []any{req.Node}, visible(call))
+	return rep, nil
+}
+
+func visible(call *rpc.Call) func(*Session) bool {
+	return func(s *Session) bool { return call.Keep(rpc.ResourceSession, s.Node) }
+}
+
+func (e *Endpoint) renew(_ context.Context, call *rpc.Call, req *SpecificRequest) (*Sessions, error) {
+	v := e.store.Read(nil)
+	rep := &Sessions{}
+	rep.Index = v.TouchedAt(table)
+	s, found := Lookup(v, req.id())
+	if !found {
+		return rep, nil
+	}
+	if err := call.Allow(rpc.ResourceSession, rpc.AccessWrite, s.Node); err != nil {
+		return nil, err
+	}
+	e.timers.Start(s)
+	rep.Sessions = []*Session{s}
+	return rep, nil
+}
