@@ -1,25 +1,75 @@
-package httpapi
+package httpapi_test
 
 import (
+	"context"
 	"errors"
+	"flag"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/consul/api"
-	"github.com/hashicorp/serf/serf"
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/hanse-project/hanse/agent"
+	"github.com/hanse-project/hanse/config"
 )
 
-// The client that nearly every Go program uses must see nothing unusual.
-func TestTheUsualClientIsAtHome(t *testing.T) {
-	face, _ := newFace(t, func(c *Config) {
-		c.Agent = &body{lan: []serf.Member{{Name: "alpha", Tags: map[string]string{"dc": "dc1"}, Status: serf.StatusAlive}}}
-		c.Snapshots = &vault{archive: "an archive"}
-	})
-	c, err := api.NewClient(&api.Config{Address: listen(t, face).URL})
+// host is an address that only this test listens on.
+const host = "127.83.1.1"
+
+// startAgent runs a whole agent, and returns a client of it once it can be written to.
+func startAgent(t *testing.T) *api.Client {
+	t.Helper()
+	set := flag.NewFlagSet("agent", flag.ContinueOnError)
+	flags := config.Register(set)
+	if err := set.Parse([]string{"-dev", "-node", "alpha", "-bind", host, "-client", host}); err != nil {
+		t.Fatal(err)
+	}
+	cfg, _, err := flags.Load()
 	if err != nil {
 		t.Fatal(err)
 	}
+	a, err := agent.New(cfg, agent.Options{Log: hclog.New(&hclog.LoggerOptions{Level: hclog.Warn, Output: t.Output()})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- a.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Errorf("the agent ended badly: %v", err)
+		}
+	})
+	c, err := api.NewClient(&api.Config{Address: host + ":8500"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A write waits for a leader, and the agent registers itself right after it has one.
+	for index := uint64(0); ; {
+		node, meta, err := c.Catalog().Node("alpha", &api.QueryOptions{WaitIndex: index, WaitTime: time.Second})
+		if err == nil && node != nil {
+			return c
+		}
+		if err == nil {
+			index = meta.LastIndex
+		}
+		select {
+		case err := <-ended:
+			ended <- err
+			t.Fatal("the agent ended before it had a leader")
+		case <-t.Context().Done():
+			t.Fatalf("no leader: %v", err)
+		default:
+		}
+	}
+}
+
+// The client that nearly every Go program uses must see nothing unusual.
+func TestTheUsualClientIsAtHome(t *testing.T) {
+	c := startAgent(t)
 	t.Run("kv", func(t *testing.T) { clientKV(t, c.KV()) })
 	t.Run("txn", func(t *testing.T) { clientTxn(t, c.Txn()) })
 	t.Run("catalog", func(t *testing.T) { clientCatalog(t, c) })
@@ -123,20 +173,20 @@ func clientCatalog(t *testing.T, c *api.Client) {
 	if node, _, err := c.Catalog().Node("ext", nil); err != nil || node.Services["web-1"].Port != 80 {
 		t.Fatalf("%+v %v", node, err)
 	}
-	if checks, _, err := c.Health().State(api.HealthAny, nil); err != nil || len(checks) != 1 {
+	if checks, _, err := c.Health().State(api.HealthAny, nil); err != nil || len(checks) != 2 {
 		t.Fatalf("%v %v", checks, err)
 	}
 	if _, err := c.Catalog().Deregister(&api.CatalogDeregistration{Node: "ext"}, nil); err != nil {
 		t.Fatal(err)
 	}
 	_, _, err = c.Catalog().Nodes(&api.QueryOptions{Datacenter: "nowhere"})
-	if status, ok := errors.AsType[api.StatusError](err); !ok || status.Code != 500 || status.Body != "No path to datacenter" {
+	if status, ok := errors.AsType[api.StatusError](err); !ok || status.Code != 500 || !strings.HasPrefix(status.Body, "No path to datacenter") {
 		t.Fatalf("an unknown datacenter: %v", err)
 	}
 }
 
 func clientAgent(t *testing.T, c *api.Client) {
-	if name, err := c.Status().Leader(); err != nil || name != "127.0.0.1:8300" {
+	if name, err := c.Status().Leader(); err != nil || name != host+":8300" {
 		t.Fatalf("leader %q %v", name, err)
 	}
 	if members, err := c.Agent().MembersOpts(api.MembersOpts{Filter: "Status == 1"}); err != nil || len(members) != 1 || members[0].Name != "alpha" {
@@ -149,10 +199,28 @@ func clientAgent(t *testing.T, c *api.Client) {
 		t.Fatalf("%v %v", services, err)
 	}
 	archive, meta, err := c.Snapshot().Save(nil)
-	if err != nil || meta.LastIndex != 7 {
+	if err != nil || meta.LastIndex < 2 {
 		t.Fatalf("%+v %v", meta, err)
 	}
-	archive.Close()
+	defer archive.Close()
+	if _, err := c.KV().Put(&api.KVPair{Key: "later"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Snapshot().Restore(nil, archive); err != nil {
+		t.Fatal(err)
+	}
+	if pair, _, err := c.KV().Get("later", nil); pair != nil || err != nil {
+		t.Fatalf("a key from after the snapshot is still there: %v %v", pair, err)
+	}
+	if self, err := c.Agent().Self(); err != nil || self["Config"]["NodeName"] != "alpha" {
+		t.Fatalf("%v %v", self, err)
+	}
+	if metrics, err := c.Agent().Metrics(); err != nil || len(metrics.Gauges) == 0 {
+		t.Fatalf("%+v %v", metrics, err)
+	}
+	if err := c.Agent().ForceLeave("nobody"); err == nil || !strings.Contains(err.Error(), "No node found with name") {
+		t.Fatalf("force-leave of nobody: %v", err)
+	}
 	if err := c.Agent().Leave(); err != nil {
 		t.Fatal(err)
 	}
