@@ -128,11 +128,7 @@ func startDC(t *testing.T, name, ip string) *dc {
 // twoDCs starts shanghai and beijing and waits until they see each other.
 func twoDCs(t *testing.T) (source, sink *dc) {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("starts two datacenters")
-	}
-	clearEnvironment(t)
-	net := fmt.Sprintf("127.%d.%d", 64+os.Getpid()%150, nextNet())
+	net := freeNet(t)
 	source, sink = startDC(t, "shanghai", net+".1"), startDC(t, "beijing", net+".2")
 	if err := sink.client.Agent().Join(net+".1", true); err != nil {
 		t.Fatal(err)
@@ -144,10 +140,19 @@ func twoDCs(t *testing.T) (source, sink *dc) {
 	return source, sink
 }
 
-var nextNet = func() func() int {
-	n := os.Getpid() / 150 % 200
-	return func() int { n++; return n }
-}()
+// freeNet returns the first three bytes of addresses that only this test uses, and
+// skips the test where starting agents takes too long.
+func freeNet(t *testing.T) string {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("starts agents")
+	}
+	clearEnvironment(t)
+	nets++
+	return fmt.Sprintf("127.%d.%d", 64+os.Getpid()%150, (os.Getpid()/150+nets)%250)
+}
+
+var nets int
 
 func (d *dc) put(t *testing.T, key, value string, flags uint64) {
 	t.Helper()
@@ -438,6 +443,20 @@ func TestReplicateOutlastsAFrozenSource(t *testing.T) {
 	source.process.signal(t, syscall.SIGCONT)
 	source.put(t, "config/new", "x", 0)
 	await(t, "it goes on", func() bool { return len(sink.contents(t, "config/")) == 6 })
+}
+
+func TestReplicateWaitsForItsAgent(t *testing.T) {
+	ip := freeNet(t) + ".1"
+	p := start(t, "replicate", "-http-addr", ip+":8500", "-prefix", "config/@shanghai", "-consul-retry-max-backoff", "500ms")
+	await(t, "it says what it waits for", func() bool {
+		return strings.Contains(p.out.String(), "waiting for the agent: address=http://"+ip+":8500")
+	})
+	startDC(t, "beijing", ip)
+	await(t, "it goes on", func() bool { return strings.Contains(p.out.String(), "found the agent") })
+	p.signal(t, syscall.SIGTERM)
+	if exit := p.exit(t); exit != 0 {
+		t.Errorf("exit %d", exit)
+	}
 }
 
 func TestReplicateRefusesALoopOnceItKnowsItsDatacenter(t *testing.T) {

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"io"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -209,6 +212,27 @@ func TestReplicateRefusesBadCommandLines(t *testing.T) {
 		if exit != 1 || !strings.Contains(stderr, c.want) {
 			t.Errorf("%q: exit %d, %s", c.args, exit, stderr)
 		}
+	}
+}
+
+func TestReplicateTalksOverASocket(t *testing.T) {
+	clearEnvironment(t)
+	path := filepath.Join(t.TempDir(), "http.sock")
+	listener, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if user, password, _ := r.BasicAuth(); user != "me" || password != "pw" || r.Header.Get("X-Consul-Token") != "abcd" {
+			t.Errorf("credentials %q %q %q", user, password, r.Header)
+		}
+		io.WriteString(w, "{}")
+	})}
+	go srv.Serve(listener)
+	t.Cleanup(func() { srv.Close() })
+	_, stderr, exit := hanse(t, "", "replicate", "-prefix=a@b", "-http-addr=unix://"+path, "-consul-auth=me:pw", "-consul-token=abcd", "-consul-retry=false")
+	if exit != 1 || !strings.Contains(stderr, "is this an agent's HTTP API?") || strings.Contains(stderr, ":pw") {
+		t.Errorf("exit %d, %s", exit, stderr)
 	}
 }
 
