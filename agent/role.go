@@ -66,7 +66,7 @@ func (a *Agent) openServer(lock *consensus.DirLock) error {
 		Expect: expected(cfg), Hold: cfg.RPCHoldTimeout, TombstoneTTL: cfg.TombstoneTTL,
 		MaxValue: cfg.Limits.KVMaxValueSize, MaxConnsPerClient: cfg.Limits.RPCMaxConnsPerClient,
 		Raft: server.RaftTiming{
-			Multiplier: cfg.Raft.Multiplier, SnapshotThreshold: uint64(cfg.Raft.SnapshotThreshold),
+			Timeout: cfg.Raft.HeartbeatTimeout, SnapshotThreshold: uint64(cfg.Raft.SnapshotThreshold),
 			SnapshotInterval: cfg.Raft.SnapshotInterval, TrailingLogs: uint64(cfg.Raft.TrailingLogs),
 		},
 		Autopilot: autopilot.Config{
@@ -82,6 +82,7 @@ func (a *Agent) openServer(lock *consensus.DirLock) error {
 	if err != nil {
 		return err
 	}
+	a.parts.add("the log", roleWithin, s.Close) // Run closed it, if it ran
 	a.role = &serverRole{Server: s, agent: a}
 	return nil
 }

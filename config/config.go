@@ -223,10 +223,6 @@ type Definition struct {
 // raftUnit is scaled by performance.raft_multiplier.
 const raftUnit = 350 * time.Millisecond
 
-// devRaftUnit is the timing of a server that is alone: its election is over
-// before anyone asks.
-const devRaftUnit = 25 * time.Millisecond
-
 // defaults are the settings of an agent that was told nothing.
 func defaults() Config {
 	return Config{

@@ -84,11 +84,7 @@ func (d *draft) resolveRole() {
 	if d.Raft.Multiplier == 0 {
 		d.Raft.Multiplier = 1 // documented as "the default"
 	}
-	unit := raftUnit
-	if d.dev && !joins {
-		unit = devRaftUnit
-	}
-	timeout := time.Duration(d.Raft.Multiplier) * unit
+	timeout := time.Duration(d.Raft.Multiplier) * raftUnit
 	d.Raft.HeartbeatTimeout, d.Raft.ElectionTimeout, d.Raft.LeaderLeaseTimeout = timeout, timeout, timeout
 	// Of the two limits of a transaction's size the higher one counts.
 	d.Limits.TxnMaxReqLen = max(d.Limits.TxnMaxReqLen, d.Limits.KVMaxValueSize)

@@ -36,7 +36,7 @@ func TestRolesDecideDefaults(t *testing.T) {
 			func(c *Config) bool { return c.BootstrapExpect == 4 }, "use 5"},
 		{"dev is a server alone in memory", dev,
 			func(c *Config) bool {
-				return c.Server && c.Bootstrap && c.UI && c.DataDir == "" && c.BindAddr == "127.0.0.1" && c.Raft.ElectionTimeout == devRaftUnit
+				return c.Server && c.Bootstrap && c.UI && c.DataDir == "" && c.BindAddr == "127.0.0.1" && c.Raft.ElectionTimeout == raftUnit
 			}, ""},
 		{"dev keeps data where told", append(dev, "-data-dir", "/nowhere/hanse"), func(c *Config) bool { return c.DataDir == "/nowhere/hanse" && c.Bootstrap }, ""},
 		{"dev that joins does not elect itself", append(dev, "-join", "127.0.0.2"),

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -96,7 +97,7 @@ func TestLastContactGrowsWithoutALeader(t *testing.T) {
 		if err := f.waitUntilRead(t); err != nil {
 			t.Fatal(err)
 		}
-		if l.LastContact() != 0 || f.LastContact() > BaseTimeout {
+		if l.LastContact() != 0 || f.LastContact() > DefaultTimeout {
 			t.Errorf("last contact: %v on the leader, %v on a follower", l.LastContact(), f.LastContact())
 		}
 		c.isolate(f.id, true)
@@ -170,8 +171,8 @@ func TestAutopilotPromotesTheStableAndRemovesTheDead(t *testing.T) {
 		for _, m := range nodes {
 			p.join(m)
 		}
-		states := 0
-		pilot := l.NewAutopilot(p, func(*autopilot.State) { states++ })
+		var states atomic.Int64
+		pilot := l.NewAutopilot(p, func(*autopilot.State) { states.Add(1) })
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		wg.Go(func() { pilot.Run(ctx) })
@@ -187,8 +188,8 @@ func TestAutopilotPromotesTheStableAndRemovesTheDead(t *testing.T) {
 		if got := suffrage(l)["d"]; got != raft.Voter {
 			t.Errorf("a stable server is a %v", got)
 		}
-		if s := pilot.State(); !s.Healthy || s.FailureTolerance != 1 || s.Leader != l.id || states == 0 {
-			t.Errorf("state after %d updates: %+v", states, s)
+		if s := pilot.State(); !s.Healthy || s.FailureTolerance != 1 || s.Leader != l.id || states.Load() == 0 {
+			t.Errorf("state after %d updates: %+v", states.Load(), s)
 		}
 
 		dead := except(l, nodes)[0]
@@ -202,8 +203,11 @@ func TestAutopilotPromotesTheStableAndRemovesTheDead(t *testing.T) {
 		if got := suffrage(l); len(got) != 3 {
 			t.Errorf("members are %v after %s died", got, dead.id)
 		}
-		if !slices.Equal(p.forced, []string{string(dead.id)}) {
-			t.Errorf("forced out: %v", p.forced)
+		p.mu.Lock()
+		forced := slices.Clone(p.forced)
+		p.mu.Unlock()
+		if !slices.Equal(forced, []string{string(dead.id)}) {
+			t.Errorf("forced out: %v", forced)
 		}
 		if err := pilot.RemoveServer("d"); err != nil || len(suffrage(l)) != 2 {
 			t.Errorf("removal: %v, members %v", err, suffrage(l))
@@ -217,11 +221,11 @@ func TestAutopilotPromotesTheStableAndRemovesTheDead(t *testing.T) {
 }
 
 func TestConfigurationMistakesAreAllNamed(t *testing.T) {
-	_, err := Open(Config{Multiplier: 11})
+	_, err := Open(Config{Timeout: time.Microsecond})
 	if err == nil {
 		t.Fatal("it opened")
 	}
-	for _, want := range []string{"node ID", "state machine", "other servers", "transport", "raft_multiplier is 11: use 1 to 10"} {
+	for _, want := range []string{"node ID", "state machine", "other servers", "transport", "the timeout is 1µs: use at least 5ms"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("error is %q, want %q in it", err, want)
 		}

@@ -19,6 +19,7 @@ func (n *Node) Bootstrap(servers []raft.Server) error {
 	if err := n.raft.BootstrapCluster(raft.Configuration{Servers: servers}).Error(); err != nil {
 		return fmt.Errorf("bootstrap with %d servers: %w", len(servers), err)
 	}
+	n.standAlone()
 	return nil
 }
 

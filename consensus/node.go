@@ -1,6 +1,7 @@
 package consensus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,8 +51,9 @@ type Config struct {
 	// NodeID identifies this server for all time.
 	NodeID string
 
-	// Multiplier scales raft's timeouts; 0 means 1. See [BaseTimeout].
-	Multiplier int
+	// Timeout is the heartbeat, election and leader lease timeout; 0 means
+	// [DefaultTimeout]. All servers of a datacenter have the same.
+	Timeout time.Duration
 
 	// SnapshotThreshold is the number of entries after which a snapshot is taken, and
 	// TrailingLogs how many stay in the log behind it for slow followers;
@@ -74,9 +76,12 @@ type Config struct {
 	Transport raft.Transport
 }
 
-// BaseTimeout is the heartbeat, election and leader lease timeout for a Multiplier
-// of 1. Consul's scale is the same with a multiplier of 5.
-const BaseTimeout = 350 * time.Millisecond
+// DefaultTimeout is that of a raft_multiplier of 1. Consul's scale is the same with a
+// multiplier of 5.
+const DefaultTimeout = 350 * time.Millisecond
+
+// minTimeout is the least that raft takes.
+const minTimeout = 5 * time.Millisecond
 
 // snapshotsKept is how many snapshots stay on disk.
 const snapshotsKept = 2
@@ -95,8 +100,8 @@ func (c *Config) validate() error {
 	if (c.Streams == nil) == (c.Transport == nil) {
 		errs = append(errs, errors.New("either streams or a transport must be given, not both"))
 	}
-	if c.Multiplier < 0 || c.Multiplier > 10 {
-		errs = append(errs, fmt.Errorf("raft_multiplier is %d: use 1 to 10", c.Multiplier))
+	if c.Timeout != 0 && c.Timeout < minTimeout {
+		errs = append(errs, fmt.Errorf("the timeout is %v: use at least %v", c.Timeout, minTimeout))
 	}
 	return errors.Join(errs...)
 }
@@ -140,7 +145,7 @@ func Open(cfg Config) (_ *Node, err error) {
 	n := &Node{
 		fsm: cfg.FSM, peers: cfg.Peers, id: raft.ServerID(cfg.NodeID),
 		log: cfg.Log, started: time.Now(),
-		timeout: BaseTimeout * time.Duration(max(cfg.Multiplier, 1)),
+		timeout: cmp.Or(cfg.Timeout, DefaultTimeout),
 	}
 	if n.log == nil {
 		n.log = hclog.NewNullLogger()
@@ -180,6 +185,7 @@ func Open(cfg Config) (_ *Node, err error) {
 	n.announcer.wake = make(chan struct{}, 1)
 	n.watchLeadership(notify)
 	n.tasks.run(n.announceCommits)
+	n.standAlone()
 	return n, nil
 }
 

@@ -63,7 +63,7 @@ type Config struct {
 
 // RaftTiming is the timing of the log. Zero is the default of package consensus.
 type RaftTiming struct {
-	Multiplier        int
+	Timeout           time.Duration
 	SnapshotThreshold uint64
 	SnapshotInterval  time.Duration
 	TrailingLogs      uint64
@@ -91,7 +91,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s.network = newNetwork(cfg)
 	if s.node.Node, err = consensus.Open(consensus.Config{
-		DataDir: cfg.DataDir, Lock: cfg.Lock, NodeID: cfg.NodeID, Multiplier: cfg.Raft.Multiplier,
+		DataDir: cfg.DataDir, Lock: cfg.Lock, NodeID: cfg.NodeID, Timeout: cfg.Raft.Timeout,
 		SnapshotThreshold: cfg.Raft.SnapshotThreshold, SnapshotInterval: cfg.Raft.SnapshotInterval, TrailingLogs: cfg.Raft.TrailingLogs,
 		Log: cfg.Log, FSM: domains.store, Peers: remoteLog{s.network.router}, Streams: s.network.raft,
 	}); err != nil {
@@ -199,28 +199,46 @@ func (s *Server) LeaderAddress() string { return s.node.LeaderAddress() }
 // Directory is what this server knows of the federation.
 func (s *Server) Directory() *federation.Federation { return s.network.directory }
 
+// Close ends what New opened. After Run there is nothing left to end.
+func (s *Server) Close() error {
+	if err := s.node.Shutdown(); err != nil {
+		return fmt.Errorf("close the log: %w", err)
+	}
+	return nil
+}
+
 // Run serves until ctx ends, then hands over what it leads and closes the log.
 func (s *Server) Run(ctx context.Context) error {
-	// The port outlives the rest for a moment: the last words of the log go over it.
+	// The rest outlives ctx until another server leads, and the port outlives the rest:
+	// the last words of the log go over it.
+	working, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer end(nil)
 	port, closePort := context.WithCancel(context.WithoutCancel(ctx))
 	defer closePort()
 	var serving, running sync.WaitGroup
 	var portErr error
-	serving.Go(func() { portErr = s.network.run(port, s.cfg.Port) })
-	running.Go(func() { s.members.run(ctx) })
+	serving.Go(func() {
+		if portErr = s.network.run(port, s.cfg.Port); portErr != nil {
+			end(portErr)
+		}
+	})
+	running.Go(func() { s.members.run(working) })
 	running.Go(func() {
-		s.node.WhileLeader(ctx, func(ctx context.Context) {
+		s.node.WhileLeader(working, func(ctx context.Context) {
 			lead(ctx, s.log, s.duties)
 			s.cfg.DropGauges(leaderGauges...)
 		})
 	})
-	running.Go(func() { s.measure(ctx) })
+	running.Go(func() { s.measure(working) })
+	select {
+	case <-ctx.Done():
+		s.handOver()
+	case <-working.Done():
+	}
+	end(context.Cause(ctx))
 	running.Wait()
-	err := s.node.Shutdown()
+	err := s.Close()
 	closePort()
 	serving.Wait()
-	if err != nil {
-		err = fmt.Errorf("close the log: %w", err)
-	}
 	return errors.Join(err, portErr)
 }
