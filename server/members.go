@@ -67,5 +67,8 @@ func (m *members) onWAN(change serf.EventType, member serf.Member) {
 	case serf.EventMemberJoin, serf.EventMemberUpdate:
 		m.log.Info("Handled event for server in area", "event", change.String(), "server", server.String(), "area", "wan")
 		m.directory.Joined(directoryEntry(server))
+		if change == serf.EventMemberJoin {
+			m.flood.Met(server)
+		}
 	}
 }

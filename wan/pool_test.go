@@ -194,9 +194,17 @@ type site struct {
 
 func startSite(t *testing.T, network *gossiptest.Network, node, dc, ip string) site {
 	t.Helper()
-	w := start(t, network, node, dc, ip+":8302")
+	pool, err := New(config(t, network, node, dc, ip+":8302"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	var l lanMember
-	f := NewFlooder(w.Pool, func() []gossip.Server { return l.servers() }, gossiptest.Logger(t))
+	f := NewFlooder(pool, func() []gossip.Server { return l.servers() }, gossiptest.Logger(t))
+	w := member{pool, gossiptest.NewWatch(t, pool.Pool, gossip.Handler{Member: func(change serf.EventType, m serf.Member) {
+		if s, ok := gossip.ParseWANServer(m); ok && change == serf.EventMemberJoin {
+			f.Met(s)
+		}
+	}})}
 	l = startLAN(t, network, node, dc, ip, f.Poke)
 	done := make(chan struct{})
 	go func() { defer close(done); f.Run(t.Context()) }()
@@ -246,6 +254,30 @@ func TestLANServersAreFloodedIntoTheWAN(t *testing.T) {
 		w := start(t, network, "s3", "shanghai", "127.0.0.3:8302")
 		w.UntilStatus(t, "b1.beijing", serf.StatusAlive)
 		b2.wan.UntilStatus(t, "s3.shanghai", serf.StatusAlive)
+	})
+}
+
+func TestWhatOneServerLearnsAllKnowAtOnce(t *testing.T) {
+	gossiptest.Bubble(t, func(t *testing.T, network *gossiptest.Network) {
+		var sites []site
+		for i, dc := range []string{"shanghai", "beijing"} {
+			for n := range 7 {
+				sites = append(sites, startSite(t, network, fmt.Sprintf("s%d", n), dc, fmt.Sprintf("127.0.%d.%d", i, n+1)))
+				mustJoin(t, sites[7*i+n].lan, sites[7*i].lan.addr())
+			}
+		}
+		for _, s := range sites {
+			s.wan.Until(t, "its datacenter is complete", func() bool { return len(s.wan.Servers()) == 7 })
+		}
+		mustJoin(t, sites[0].wan, sites[7].wan.addr())
+		met := time.Now()
+		for _, s := range sites {
+			s.wan.Until(t, "all are known", func() bool { return len(s.wan.Servers()) == 14 })
+		}
+		// In the bubble's time exchanging lists takes none, and gossip takes its interval.
+		if took := time.Since(met); took >= profile(false).GossipInterval {
+			t.Errorf("that took %v", took)
+		}
 	})
 }
 
