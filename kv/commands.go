@@ -15,6 +15,8 @@ type write struct {
 	Value []byte
 	Flags uint64
 	Index uint64
+	// Session takes or frees the lock.
+	Session string
 }
 
 // tree is the log's form of a delete of everything below a prefix.
@@ -41,6 +43,10 @@ func put(tx *store.Tx, cmd *write) (*Entry, bool, error) {
 		if index != cmd.Index {
 			return old, false, nil
 		}
+	case Lock, Unlock:
+		if can, err := lockable(tx, cmd, old); err != nil || !can {
+			return old, false, err
+		}
 	case Set, Delete:
 	default:
 		return nil, false, rpc.Invalid(fmt.Sprintf("unknown KV operation: %s", cmd.Verb))
@@ -58,6 +64,7 @@ func put(tx *store.Tx, cmd *write) (*Entry, bool, error) {
 	if found {
 		e.CreateIndex, e.LockIndex, e.Session = old.CreateIndex, old.LockIndex, old.Session
 	}
+	e.locked(cmd, e.Session)
 	tx.Insert(tableEntries, e)
 	tx.Touch(tableEntries)
 	return e, true, nil
@@ -92,6 +99,7 @@ func applyReap(tx *store.Tx, cmd *reap) (int, error) {
 			old = append(old, t)
 		}
 	}
+	forgetDelays(tx)
 	floor := tx.TouchedAt(floorName)
 	for _, t := range old {
 		floor = max(floor, t.ModifyIndex)

@@ -57,26 +57,25 @@ func (e *Endpoint) apply(ctx context.Context, call *rpc.Call, req *ApplyRequest)
 	}
 	done, _, err := store.Propose[bool](ctx, e.log, opApply, &write{
 		Verb: req.Op, Key: entry.Key, Value: entry.Value, Flags: entry.Flags, Index: entry.ModifyIndex,
+		Session: entry.Session,
 	})
 	if err != nil {
 		return nil, err
 	}
 	// Only a condition has an outcome: peers expect false for the others.
-	done = done && (req.Op == CAS || req.Op == DeleteCAS)
+	done = done && req.Op != Set && req.Op != Delete
 	return &done, nil
 }
 
 var errNoKey = rpc.Invalid("Must provide key")
 
-func needsSessions(verb Verb) error {
-	return rpc.Invalid(fmt.Sprintf("the KV operation %q needs sessions, which this version of Hanse does not have yet", verb))
-}
-
 // CheckWrite refuses a write to one key that is wrong in itself.
 func CheckWrite(verb Verb, entry *Entry, limit int) error {
 	switch verb {
 	case Lock, Unlock:
-		return needsSessions(verb)
+		if entry.Session == "" {
+			return invalidSession("")
+		}
 	case Set, Delete, CAS, DeleteCAS:
 	default:
 		return rpc.Invalid(fmt.Sprintf("unknown KV operation: %s", verb))

@@ -129,7 +129,7 @@ func TestBadWritesAreRefused(t *testing.T) {
 	}{
 		"no key":          {ApplyRequest{Op: Set}, "Must provide key"},
 		"unknown verb":    {ApplyRequest{Op: "nope", DirEnt: Entry{Key: "a"}}, "unknown KV operation: nope"},
-		"lock":            {ApplyRequest{Op: Lock, DirEnt: Entry{Key: "a"}}, "needs sessions"},
+		"lock of nobody":  {ApplyRequest{Op: Lock, DirEnt: Entry{Key: "a"}}, `invalid session ""`},
 		"too large":       {ApplyRequest{Op: Set, DirEnt: Entry{Key: "a", Value: make([]byte, limit+1)}}, "is too large"},
 		"too large a cas": {ApplyRequest{Op: CAS, DirEnt: Entry{Key: "a", Value: make([]byte, limit+1)}}, "is too large"},
 	} {

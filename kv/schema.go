@@ -6,12 +6,15 @@ import (
 
 	memdb "github.com/hashicorp/go-memdb"
 
+	"github.com/hanse-project/hanse/session"
 	"github.com/hanse-project/hanse/store"
 )
 
 const (
 	tableEntries    = "kvs"
 	tableTombstones = "tombstones"
+	tableDelays     = "lock-delays"
+	indexSession    = "session"
 	// floorName is where a reap notes the highest index of what it removed.
 	floorName = "tombstones-floor"
 
@@ -21,6 +24,7 @@ const (
 
 	recordEntry     = 2
 	recordTombstone = 5
+	recordDelay     = 101
 )
 
 // Module is what the server takes over from this package.
@@ -28,7 +32,8 @@ func Module() store.Module {
 	return store.Module{
 		Name: "kv",
 		Tables: []*memdb.TableSchema{
-			keyed(tableEntries, func(row any) string { return row.(*Entry).Key }),
+			entriesSchema(),
+			keyed(tableDelays, func(row any) string { return row.(*lockDelay).Key }),
 			keyed(tableTombstones, func(row any) string { return row.(*Tombstone).Key }),
 		},
 		Commands: []store.Command{
@@ -39,8 +44,18 @@ func Module() store.Module {
 		Records: []store.Record{
 			store.Persist(recordEntry, all[Entry](tableEntries), loadEntry),
 			store.Persist(recordTombstone, all[Tombstone](tableTombstones), loadTombstone),
+			store.Persist(recordDelay, all[lockDelay](tableDelays), loadDelay),
 		},
+		Triggers: []store.Trigger{store.When(func(tx *store.Tx, e session.Gone) { freeLocks(tx, e.Session) })},
 	}
+}
+
+func entriesSchema() *memdb.TableSchema {
+	t := keyed(tableEntries, func(row any) string { return row.(*Entry).Key })
+	t.Indexes[indexSession] = &memdb.IndexSchema{
+		Name: indexSession, AllowMissing: true, Indexer: &memdb.StringFieldIndex{Field: "Session"},
+	}
+	return t
 }
 
 func all[T any](table string) func(v *store.View) iter.Seq[*T] {
@@ -63,6 +78,15 @@ func loadTombstone(tx *store.Tx, t *Tombstone) error {
 		return store.ErrSkip
 	}
 	tx.Insert(tableTombstones, t)
+	return nil
+}
+
+// loadDelay drops the delays of a snapshot from outside, as it comes without locks.
+func loadDelay(tx *store.Tx, d *lockDelay) error {
+	if tx.Import {
+		return store.ErrSkip
+	}
+	tx.Insert(tableDelays, d)
 	return nil
 }
 

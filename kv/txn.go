@@ -31,9 +31,7 @@ func CheckOperation(verb Verb, entry *Entry, limit int) error {
 	switch verb {
 	case DeleteTree, ReadTree: // their key is a prefix, which may be ""
 		return nil
-	case CheckSession:
-		return needsSessions(verb)
-	case ReadKey, ReadOrEmpty, CheckIndex, CheckNotExists:
+	case ReadKey, ReadOrEmpty, CheckIndex, CheckNotExists, CheckSession:
 		if entry.Key == "" {
 			return errNoKey
 		}
@@ -63,14 +61,17 @@ func Operate(tx *store.Tx, verb Verb, want *Entry) ([]*Entry, error) {
 	case DeleteTree:
 		removeTree(tx, want.Key)
 		return nil, nil
-	case Set, Delete, CAS, DeleteCAS:
+	case Set, Delete, CAS, DeleteCAS, Lock, Unlock:
 	default:
 		return Inspect(&tx.View, verb, want)
 	}
-	e, done, err := put(tx, &write{Verb: verb, Key: want.Key, Value: want.Value, Flags: want.Flags, Index: want.ModifyIndex})
+	cmd := &write{Verb: verb, Key: want.Key, Value: want.Value, Flags: want.Flags, Index: want.ModifyIndex, Session: want.Session}
+	e, done, err := put(tx, cmd)
 	switch {
 	case err != nil:
 		return nil, err
+	case !done && (verb == Lock || verb == Unlock):
+		return nil, lockFailure(tx, cmd)
 	case !done && verb == CAS:
 		return nil, fmt.Errorf("failed to set key %q, index is stale", want.Key)
 	case !done:
@@ -86,6 +87,13 @@ func Inspect(v *store.View, verb Verb, want *Entry) ([]*Entry, error) {
 	if verb == ReadTree {
 		entries, _ := list(v, want.Key, func(string) bool { return true })
 		return entries, nil
+	}
+	if verb == CheckSession {
+		e, err := checkSession(v, want)
+		if err != nil {
+			return nil, err
+		}
+		return []*Entry{e.withoutValue()}, nil
 	}
 	e, found := Lookup(v, want.Key)
 	switch verb {

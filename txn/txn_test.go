@@ -195,8 +195,8 @@ func TestTheCatalogInATransaction(t *testing.T) {
 		{&Op{}, `the operation is empty: give one of KV, Node, Service and Check`},
 		{nil, `the operation is empty: give one of KV, Node, Service and Check`},
 		{&Op{Session: map[string]any{"Verb": "delete"}}, `operations on sessions need sessions, which this version of Hanse does not have yet`},
-		{key(kv.Lock, "a"), `the KV operation \"lock\" needs sessions, which this version of Hanse does not have yet`},
-		{key(kv.CheckSession, "a"), `the KV operation \"check-session\" needs sessions, which this version of Hanse does not have yet`},
+		{key(kv.Lock, "a"), `invalid session \"\"`},
+		{key(kv.CheckSession, "a"), `failed to check session \"\" on key \"a\": key doesn't exist`},
 		{key(kv.Set, ""), `Must provide key`},
 	} {
 		d.expect(d.do(key(kv.Set, "x"), c.op), `{"Results":null,"Errors":[{"OpIndex":1,"What":"`+c.want+`"}]}`)
