@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -18,7 +19,6 @@ import (
 	"github.com/hanse-project/hanse/metrics"
 	"github.com/hanse-project/hanse/operator"
 	"github.com/hanse-project/hanse/rpc"
-	"github.com/hanse-project/hanse/tlsconf"
 	"github.com/hanse-project/hanse/wan"
 )
 
@@ -79,6 +79,7 @@ func New(cfg *config.Config, opts Options) (_ *Agent, err error) {
 	a.parts.log = a.log
 	defer func() {
 		if err != nil {
+			a.stop(err)
 			err = errors.Join(err, a.parts.stop())
 		}
 	}()
@@ -160,54 +161,49 @@ func (a *Agent) writePIDFile() error {
 	if err := os.WriteFile(path, fmt.Appendf(nil, "%d", os.Getpid()), 0o644); err != nil {
 		return fmt.Errorf("write pid_file: %w", err)
 	}
-	a.parts.add("pid file", time.Second, func() error { return os.Remove(path) })
+	a.parts.add("pid file", time.Second, func() error {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	})
 	return nil
 }
 
+// The time that each running part has to end. What it is for is said where it runs.
+const (
+	httpWithin     = httpDrain + time.Second
+	announceWithin = time.Second
+	joinWithin     = 2 * time.Second
+	roleWithin     = 10 * time.Second
+)
+
 // Run runs the agent until ctx ends, or until it has been told to leave, or until one
-// of its parts fails. Everything is closed when it returns.
+// of its parts fails. Everything is closed when it returns, the last started first.
 func (a *Agent) Run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { a.stop(context.Cause(ctx)) })
 	defer stop()
-	var wg sync.WaitGroup
-	var mu sync.Mutex
-	var failure error
-	run := func(what string, do func(context.Context) error) {
-		wg.Go(func() {
-			if err := do(a.stopping); err != nil && a.stopping.Err() == nil {
-				mu.Lock()
-				failure = errors.Join(failure, fmt.Errorf("%s: %w", what, err))
-				mu.Unlock()
-				a.stop(err)
-			}
-		})
-	}
-	run("run the agent", a.role.Run)
-	run("join", a.join)
-	run("serve HTTP", a.http.run)
 	announce := announcer{caller: a.role.Caller(), node: a.nodeInfo(), log: a.log}
-	run("announce this node", announce.Run)
+	a.parts.run("the agent's role", roleWithin, a.fail, a.role.Run)
+	a.parts.run("joining", joinWithin, a.fail, a.join)
+	a.parts.run("announcing this node", announceWithin, a.fail, announce.Run)
+	a.parts.run("HTTP", httpWithin, a.fail, a.http.run)
 	a.log.Info("Started agent", "server", a.cfg.Server, "datacenter", a.cfg.Datacenter, "node", a.cfg.NodeName)
-	wg.Wait()
-	a.log.Info("Stopping agent", "cause", context.Cause(a.stopping))
-	return errors.Join(failure, a.parts.stop())
+	<-a.stopping.Done()
+	cause := context.Cause(a.stopping)
+	a.log.Info("Stopping agent", "cause", cause)
+	err := a.parts.stop()
+	if failure, failed := errors.AsType[*partError](cause); failed {
+		return errors.Join(failure, err)
+	}
+	return err
 }
+
+// fail ends the agent because a part of it cannot go on.
+func (a *Agent) fail(failure *partError) { a.stop(failure) }
 
 // Caller carries calls as the agent's faces make them.
 func (a *Agent) Caller() rpc.Caller { return a.role.Caller() }
 
 // HTTPAddrs are the addresses at which the HTTP API is served.
 func (a *Agent) HTTPAddrs() []string { return a.http.addrs() }
-
-// certificates are those of the interfaces.
-type certificates struct{ rpc, https *tlsconf.Certificates }
-
-func loadCertificates(cfg *config.Config) (c certificates, err error) {
-	if c.rpc, err = tlsconf.New(tlsconf.Options(cfg.TLS.InternalRPC)); err != nil {
-		return c, fmt.Errorf("tls.internal_rpc: %w", err)
-	}
-	if c.https, err = tlsconf.New(tlsconf.Options(cfg.TLS.HTTPS)); err != nil {
-		return c, fmt.Errorf("tls.https: %w", err)
-	}
-	return c, nil
-}

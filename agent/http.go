@@ -116,14 +116,37 @@ func (a *Agent) openHTTPPort(addr, key string) (net.Listener, error) {
 	if !unix {
 		return a.opts.Network.listen("tcp", addr, key)
 	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("remove the old socket of an earlier run: %w", err)
+	if err := removeOldSocket(path); err != nil {
+		return nil, fmt.Errorf("serve HTTP on %s: %w", addr, err)
 	}
 	ln, err := a.opts.Network.listen("unix", path, key)
 	if err != nil {
 		return nil, err
 	}
-	return ln, own(path, a.cfg.UnixSockets)
+	if err := own(path, a.cfg.UnixSockets); err != nil {
+		return nil, errors.Join(err, ln.Close())
+	}
+	return ln, nil
+}
+
+// removeOldSocket makes room where an earlier run left its socket. Nothing else is
+// removed, nor a socket that somebody answers at.
+func removeOldSocket(path string) error {
+	info, err := os.Lstat(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if info.Mode().Type() != os.ModeSocket {
+		return fmt.Errorf("%s exists and is no socket: name another file, or move it away", path)
+	}
+	if conn, err := net.Dial("unix", path); err == nil {
+		conn.Close()
+		return fmt.Errorf("%s is in use: stop who answers there, or name another file", path)
+	}
+	return os.Remove(path)
 }
 
 // own gives a socket file to whom the configuration says.
@@ -174,8 +197,8 @@ func (s archives) Restore(ctx context.Context, req httpapi.SnapshotRequest, r io
 	}, r)
 }
 
-// run serves until ctx ends, and then lets requests finish for a moment. Blocking
-// queries end at once.
+// run serves until ctx ends, and then lets requests finish for a moment. Those that
+// only wait for a change are ended before the time is over.
 func (f *httpFaces) run(ctx context.Context) error {
 	requests, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
@@ -186,16 +209,19 @@ func (f *httpFaces) run(ctx context.Context) error {
 		wg.Go(func() {
 			f.log.Info("Started HTTP server", "address", ln.Addr().String(), "network", ln.Addr().Network())
 			if err := f.server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
-				errs[i] = fmt.Errorf("on %s: %w", ln.Addr(), err)
+				errs[i] = fmt.Errorf("serve HTTP on %s: %w", ln.Addr(), err)
+				f.server.Close() // one port of several is not enough
 			}
 		})
 	}
 	stopped := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(stopped)
+		defer end()
 		drain, cancel := context.WithTimeout(context.Background(), httpDrain)
 		defer cancel()
-		time.AfterFunc(httpDrain/4, end)
+		waits := time.AfterFunc(httpDrain/4, end)
+		defer waits.Stop()
 		if f.server.Shutdown(drain) != nil {
 			f.server.Close()
 		}

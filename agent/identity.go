@@ -73,7 +73,12 @@ func keepNodeID(cfg *config.Config, path, id string) error {
 	if cfg.DataDir == "" {
 		return nil
 	}
-	if err := os.WriteFile(path, []byte(id), 0o600); err != nil {
+	// A file that was written half is one that stops the next start.
+	tmp := path + ".tmp"
+	if err := os.WriteFile(tmp, []byte(id), 0o600); err != nil {
+		return fmt.Errorf("keep the node ID: %w", err)
+	}
+	if err := os.Rename(tmp, path); err != nil {
 		return fmt.Errorf("keep the node ID: %w", err)
 	}
 	return nil

@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"runtime"
@@ -119,29 +118,4 @@ func (a *Agent) Leave(ctx context.Context) error {
 		a.stop(errLeft)
 	})
 	return a.leaveErr
-}
-
-// Reload reads the configuration again and takes over what can change while the agent
-// runs: the log level and the certificates. What would need a restart is named in the
-// log.
-func (a *Agent) Reload() error {
-	if a.opts.Load == nil {
-		return errors.New("this agent was not started from a configuration that could be read again")
-	}
-	cfg, warnings, err := a.opts.Load()
-	if err != nil {
-		return fmt.Errorf("reload the configuration: %w", err)
-	}
-	for _, w := range warnings {
-		a.log.Warn(w)
-	}
-	if err := errors.Join(a.certs.rpc.Reload(), a.certs.https.Reload()); err != nil {
-		return fmt.Errorf("reload the certificates: %w", err)
-	}
-	a.log.SetLevel(levelOf(cfg.Log.Level))
-	for _, key := range needsRestart(a.cfg, cfg) {
-		a.log.Warn("a changed setting takes effect at the next start", "setting", key)
-	}
-	a.log.Info("Reloaded the configuration")
-	return nil
 }

@@ -17,11 +17,7 @@ const expelled = 5 * time.Second
 func (s *Server) Leave(ctx context.Context) error {
 	var errs []error
 	members, _ := s.node.Node.Configuration()
-	if s.node.IsLeader() && len(members) > 1 {
-		if err := s.node.TransferLeadership(ctx, raft.Server{}); err != nil {
-			s.log.Warn("failed to hand over the lead before leaving", "error", err)
-		}
-	}
+	s.handOver()
 	if s.cfg.WAN != nil {
 		errs = append(errs, s.cfg.WAN.Leave())
 	}
@@ -30,6 +26,29 @@ func (s *Server) Leave(ctx context.Context) error {
 		s.awaitExpulsion(ctx)
 	}
 	return errors.Join(errs...)
+}
+
+// handOverTime is how long another server may take to come to lead.
+const handOverTime = 2 * time.Second
+
+// handOver lets another server lead if this one does, so that nobody has to wait until
+// it is missed.
+func (s *Server) handOver() {
+	members, _ := s.node.Node.Configuration()
+	voters := 0
+	for _, m := range members {
+		if m.Suffrage == raft.Voter {
+			voters++
+		}
+	}
+	if !s.node.IsLeader() || voters < 2 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), handOverTime)
+	defer cancel()
+	if err := s.node.TransferLeadership(ctx, raft.Server{}); err != nil {
+		s.log.Warn("failed to hand over the lead, the others will elect a leader when they miss this one", "error", err)
+	}
 }
 
 func (s *Server) awaitExpulsion(ctx context.Context) {
