@@ -7,6 +7,7 @@ var commands = []command{
 	catalogDatacenters,
 	catalogNodes,
 	catalogServices,
+	demoCommand,
 	forceLeave,
 	info,
 	join,
