@@ -20,6 +20,8 @@ type Node struct {
 	Server bool
 	// Flags are given to this agent after all others, at its next start.
 	Flags []string
+	// Alone starts the agent without telling it whom to join.
+	Alone bool
 
 	client *http.Client
 
@@ -47,22 +49,29 @@ func (n *Node) args() []string {
 	if n.Server {
 		args = append(args, "-server", "-serf-wan-port", port(WANPort), "-bootstrap-expect", strconv.Itoa(len(n.DC.Servers())))
 	}
-	for _, s := range n.DC.Servers() {
-		if s != n {
-			args = append(args, "-retry-join", s.Addr(LANPort))
-		}
-	}
-	// One server of each datacenter is told about the others. Its peers find them by
-	// themselves.
-	if f := n.DC.fed; !f.apart && n == n.DC.Nodes[0] {
-		for _, dc := range f.dcs {
-			if dc != n.DC {
-				args = append(args, "-retry-join-wan", dc.Nodes[0].Addr(WANPort))
-			}
-		}
+	if !n.Alone {
+		args = append(args, n.joins()...)
 	}
 	args = append(args, n.DC.fed.flags...)
 	return append(args, n.Flags...)
+}
+
+// joins are the flags that say whom to join. One server of each datacenter is told about
+// the other datacenters; its peers find them by themselves.
+func (n *Node) joins() (flags []string) {
+	for _, s := range n.DC.Servers() {
+		if s != n {
+			flags = append(flags, "-retry-join", s.Addr(LANPort))
+		}
+	}
+	if f := n.DC.fed; !f.apart && n == n.DC.Nodes[0] {
+		for _, dc := range f.dcs {
+			if dc != n.DC {
+				flags = append(flags, "-retry-join-wan", dc.Nodes[0].Addr(WANPort))
+			}
+		}
+	}
+	return flags
 }
 
 // Start starts the agent. What it writes is appended to its log.
