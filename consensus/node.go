@@ -119,6 +119,7 @@ type Node struct {
 	hadState bool          // before this start
 	snaps    raft.SnapshotStore
 	trans    raft.Transport
+	hangUp   func() error // ends what trans has under way; nil if trans was given
 
 	ctx    context.Context // ends with the node
 	cancel context.CancelFunc
@@ -196,7 +197,8 @@ func (n *Node) raftConfig(cfg Config) *raft.Config {
 	conf.HeartbeatTimeout = n.timeout
 	conf.ElectionTimeout = n.timeout
 	conf.LeaderLeaseTimeout = n.timeout
-	conf.ShutdownOnRemove = false // a removed server still answers, and can be added again
+	conf.CommitTimeout = n.timeout // commits are announced by us; see [announcer]
+	conf.ShutdownOnRemove = false  // a removed server still answers, and can be added again
 	conf.NoLegacyTelemetry = true
 	if cfg.SnapshotThreshold > 0 {
 		conf.SnapshotThreshold = cfg.SnapshotThreshold
@@ -269,12 +271,28 @@ func (n *Node) Shutdown() error {
 		case <-n.waits.close():
 		case <-time.After(n.timeout):
 		}
-		err := n.raft.Shutdown().Error()
+		err := n.endRaft()
 		n.cancel()
 		<-n.tasks.close()
 		n.endErr = errors.Join(err, n.closeAll())
 	})
 	return n.endErr
+}
+
+// endRaft hangs up on servers that do not answer any more, which raft would wait for.
+func (n *Node) endRaft() error {
+	f := n.raft.Shutdown()
+	ended := make(chan error, 1)
+	go func() { ended <- f.Error() }()
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(n.timeout):
+	}
+	if n.hangUp == nil {
+		return <-ended
+	}
+	return errors.Join(n.hangUp(), <-ended)
 }
 
 func (n *Node) closeAll() error {

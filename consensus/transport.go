@@ -33,17 +33,18 @@ func (n *Node) openTransport(cfg Config) raft.Transport {
 		MsgpackUseNewTimeFormat: true,
 		Logger:                  n.log.Named("raft-net"),
 	})
-	n.stops = append(n.stops, func() error {
+	n.hangUp = func() error {
 		err := trans.Close()
 		trans.CloseStreams()
 		streams.closeAll()
 		return err
-	})
+	}
+	n.stops = append(n.stops, n.hangUp)
 	return trans
 }
 
-// ownedStreams remembers the connections it accepted, so that the readers which raft
-// started on them end with the node and not with the other side.
+// ownedStreams remembers its connections, so that what raft does on them ends with the
+// node and not with the other side.
 type ownedStreams struct {
 	raft.StreamLayer
 
@@ -57,6 +58,18 @@ func (s *ownedStreams) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	return s.own(c)
+}
+
+func (s *ownedStreams) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	c, err := s.StreamLayer.Dial(to, timeout)
+	if err != nil {
+		return nil, err
+	}
+	return s.own(c)
+}
+
+func (s *ownedStreams) own(c net.Conn) (net.Conn, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {

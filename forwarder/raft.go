@@ -19,15 +19,20 @@ type RaftLayer struct {
 
 	close  sync.Once
 	closed chan struct{}
+	// dialing ends with the layer.
+	dialing context.Context
+	hangUp  context.CancelFunc
 }
 
 // NewRaftLayer makes the layer of a server of datacenter that others reach at addr. A
 // [Listener] is given to it to hand over the connections of others.
 func NewRaftLayer(dialer *Dialer, datacenter string, addr net.Addr) *RaftLayer {
-	return &RaftLayer{
+	l := &RaftLayer{
 		dialer: dialer, datacenter: datacenter, addr: addr,
 		conns: make(chan net.Conn), closed: make(chan struct{}),
 	}
+	l.dialing, l.hangUp = context.WithCancel(context.Background())
+	return l
 }
 
 // Accept implements net.Listener.
@@ -42,7 +47,10 @@ func (l *RaftLayer) Accept() (net.Conn, error) {
 
 // Close implements net.Listener. Connections that were handed over are raft's.
 func (l *RaftLayer) Close() error {
-	l.close.Do(func() { close(l.closed) })
+	l.close.Do(func() {
+		close(l.closed)
+		l.hangUp()
+	})
 	return nil
 }
 
@@ -51,7 +59,7 @@ func (l *RaftLayer) Addr() net.Addr { return l.addr }
 
 // Dial implements [raft.StreamLayer].
 func (l *RaftLayer) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	ctx, cancel := context.WithTimeout(l.dialing, timeout)
 	defer cancel()
 	return l.dialer.open(ctx, l.datacenter, string(address), byteRaft)
 }
