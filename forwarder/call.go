@@ -51,12 +51,9 @@ var errSilent = errors.New("it has not been heard of since the call began")
 
 // stream is one of a session's streams. It carries one call at a time.
 type stream struct {
-	*yamux.Stream
+	*muxStream
 	r *bufio.Reader
 }
-
-// longAgo is a deadline that makes a blocked read return.
-var longAgo = time.Unix(1, 0)
 
 // stale tells whether the other side closed a stream while it was idle.
 func (st *stream) stale() bool {

@@ -40,6 +40,9 @@ type ListenerConfig struct {
 	// MaxConnsPerClient bounds the connections from one IP address; 0 is
 	// [DefaultMaxConnsPerClient], below 0 there is no bound.
 	MaxConnsPerClient int
+	// MaxStreams bounds the open streams of one connection, each of which carries one call
+	// at a time; 0 is [DefaultMaxStreams].
+	MaxStreams int
 	// MaxRequest bounds the bytes of one request; 0 is [DefaultMaxRequest].
 	MaxRequest int
 	Log        hclog.Logger
@@ -48,6 +51,7 @@ type ListenerConfig struct {
 // The defaults of [ListenerConfig].
 const (
 	DefaultMaxConnsPerClient = 100
+	DefaultMaxStreams        = 4096
 	DefaultMaxRequest        = 8 << 20
 )
 
@@ -79,6 +83,9 @@ type Listener struct {
 func NewListener(c ListenerConfig) *Listener {
 	if c.MaxConnsPerClient == 0 {
 		c.MaxConnsPerClient = DefaultMaxConnsPerClient
+	}
+	if c.MaxStreams == 0 {
+		c.MaxStreams = DefaultMaxStreams
 	}
 	if c.MaxRequest == 0 {
 		c.MaxRequest = DefaultMaxRequest

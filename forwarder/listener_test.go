@@ -203,33 +203,51 @@ func TestCallerThatReadsNothingHoldsNobodyUp(t *testing.T) {
 }
 
 func TestFloodOfStreamsIsCutOff(t *testing.T) {
-	b := startBackend(t, "b1")
-	config := yamux.DefaultConfig()
-	config.AcceptBacklog = 1 << 20
-	config.LogOutput = io.Discard
-	mux, err := yamux.Client(dial(t, b.addr, byteMultiplex), config)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	startListener(t, ListenerConfig{Dispatcher: &backend{name: "b"}, MaxStreams: 10}, ln)
+	mux, err := yamux.Client(dial(t, ln.Addr().String(), byteMultiplex), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer mux.Close()
-	refused := false
-	for i := 0; i < 2*maxServedStreams && !refused; i++ {
-		stream, err := mux.OpenStream()
+	for i := range 12 {
+		stream, err := mux.Open()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if i > maxServedStreams {
-			stream.SetReadDeadline(time.Now().Add(time.Second))
-			_, err := stream.Read(make([]byte, 1))
-			refused = err != nil && !isDeadline(err)
+		if i >= 10 {
+			wantClosed(t, stream)
+			continue
+		}
+		if h, _ := plainCall(t, stream, bufio.NewReader(stream), echo.Name, text("x")); h.err != "" {
+			t.Fatalf("stream %d: %+v", i, h)
 		}
 	}
-	if !refused {
-		t.Fatalf("%d streams were taken", mux.NumStreams())
+}
+
+func TestEndOfASessionWithManyStreamsIsCheap(t *testing.T) {
+	b := startBackend(t, "b1")
+	way := startProxy(t, b.addr)
+	r := startRouter(t, Config{Picker: fixedPicker{"there": servers(way.addr)}})
+	var wg sync.WaitGroup
+	const queries = 600
+	for range queries {
+		wg.Go(func() {
+			req := text("")
+			req.MinQueryIndex = 1
+			if _, err := wait.Call(t.Context(), toDC{r, "there"}, req); rpc.ReasonOf(err) != rpc.ReasonNoLiveServer && rpc.ReasonOf(err) != rpc.ReasonBreakerOpen {
+				t.Errorf("got %v", err)
+			}
+		})
 	}
-	r := startRouter(t, Config{Picker: fixedPicker{"there": servers(b.addr)}})
-	if _, err := echo.Call(t.Context(), toDC{r, "there"}, text("x")); err != nil {
-		t.Fatal(err)
+	eventually(t, "all wait", func() bool { return b.waiting.Load() == queries })
+	way.Cut()
+	wg.Wait()
+	for range queries {
+		<-b.abandoned
 	}
 }
 

@@ -16,8 +16,6 @@ import (
 )
 
 const (
-	// maxServedStreams bounds the streams of one session.
-	maxServedStreams = 4096
 	// requestTime is how long a request may take from its first byte to its last.
 	requestTime = 30 * time.Second
 	// replyTime is how long the caller may take nothing of an answer.
@@ -32,7 +30,8 @@ const (
 func (l *Listener) serveSession(ctx context.Context, conn net.Conn) error {
 	config := muxConfig(windowOfRequests, 10*time.Second)
 	config.EnableKeepAlive = true
-	mux, err := yamux.Server(&muxConn{Conn: conn}, config)
+	below := &muxConn{Conn: conn}
+	mux, err := yamux.Server(below, config)
 	if err != nil {
 		return err
 	}
@@ -52,11 +51,12 @@ func (l *Listener) serveSession(ctx context.Context, conn net.Conn) error {
 	})
 	var open atomic.Int64
 	for {
-		stream, err := mux.AcceptStream()
+		accepted, err := mux.AcceptStream()
 		if err != nil {
 			return err
 		}
-		if open.Add(1) > maxServedStreams {
+		stream := below.wrap(accepted)
+		if open.Add(1) > int64(l.config.MaxStreams) {
 			open.Add(-1)
 			stream.Close()
 			continue

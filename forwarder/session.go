@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"log"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -81,20 +79,6 @@ func newSession(p peer, conn net.Conn) (*session, error) {
 	return s, nil
 }
 
-// muxConfig is yamux's configuration. A client has its sessions watched by its pool,
-// which is why yamux itself only keeps them alive at the server's side.
-func muxConfig(window uint32, writeTimeout time.Duration) *yamux.Config {
-	config := yamux.DefaultConfig()
-	config.MaxStreamWindowSize = window
-	config.ConnectionWriteTimeout = writeTimeout
-	config.EnableKeepAlive = false
-	config.StreamOpenTimeout = 0
-	config.StreamCloseTimeout = 30 * time.Second
-	config.LogOutput = nil
-	config.Logger = log.New(io.Discard, "", 0)
-	return config
-}
-
 // stream takes an idle stream or opens one. For a write it makes sure that the other
 // side has not closed it meanwhile.
 func (s *session) stream(write bool) (*stream, error) {
@@ -129,7 +113,8 @@ func (s *session) stream(write bool) (*stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &stream{opened, bufio.NewReaderSize(opened, streamBuffer)}, nil
+	wrapped := s.conn.wrap(opened)
+	return &stream{wrapped, bufio.NewReaderSize(wrapped, streamBuffer)}, nil
 }
 
 // call makes c on a stream of the session. close takes care of a stream that is not

@@ -1,0 +1,180 @@
+package forwarder
+
+import (
+	"encoding/binary"
+	"io"
+	"log"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/yamux"
+)
+
+// muxConn is a connection under yamux. It writes a frame's header and its body at
+// once, which yamux gives to it one by one, and remembers when it last heard anything.
+type muxConn struct {
+	net.Conn
+	// heard is when a byte was last read, in nanoseconds since epoch; 0 is never.
+	heard atomic.Int64
+	// broken is why nothing more can be read, nil while it can.
+	broken atomic.Pointer[error]
+	// closing is set, and the deadlines of streams are over, once yamux closes.
+	closing atomic.Bool
+	mu      sync.Mutex
+	streams map[*muxStream]struct{}
+	// pending is the header of a frame whose body comes with the next Write. Only
+	// yamux's sender writes.
+	pending []byte
+}
+
+// epoch is the beginning of the monotonic clock that muxConn.heard counts on.
+var epoch = time.Now()
+
+// yamuxHeader is the length of a frame's header:
+//
+//	version 1 | type 1 | flags 2 | stream 4 | length 4
+//
+// where type 0 is data, whose length is that of the body behind it.
+const yamuxHeader = 12
+
+// coalesceLimit is the longest body that is copied to go out with its header.
+const coalesceLimit = 16 << 10
+
+// Read implements net.Conn.
+func (c *muxConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 {
+		c.heard.Store(int64(time.Since(epoch)))
+	}
+	if err != nil {
+		c.broken.CompareAndSwap(nil, &err)
+	}
+	return n, err
+}
+
+// Write implements net.Conn. A header that waits for its body counts as written.
+func (c *muxConn) Write(b []byte) (int, error) {
+	if len(c.pending) == 0 {
+		if len(b) == yamuxHeader && b[1] == 0 && wantsBody(b) {
+			c.pending = append(c.pending, b...)
+			return len(b), nil
+		}
+		return c.Conn.Write(b)
+	}
+	c.pending = append(c.pending, b...)
+	n, err := c.Conn.Write(c.pending)
+	n = max(n-yamuxHeader, 0)
+	c.pending = c.pending[:0]
+	return n, err
+}
+
+// wantsBody tells whether the body of a data frame is worth waiting for.
+func wantsBody(header []byte) bool {
+	n := binary.BigEndian.Uint32(header[8:])
+	return n > 0 && n <= coalesceLimit
+}
+
+// Close implements net.Conn. While yamux closes a session every goroutine that reads
+// or waits to write spins, and may starve the one that closes, unless its deadline
+// has passed: so now all deadlines do.
+func (c *muxConn) Close() error {
+	c.closing.Store(true)
+	c.mu.Lock()
+	for s := range c.streams {
+		s.Stream.SetDeadline(longAgo)
+	}
+	c.mu.Unlock()
+	return c.Conn.Close()
+}
+
+// lastHeard is when a byte was last read, long ago if none ever was.
+func (c *muxConn) lastHeard() time.Time {
+	heard := c.heard.Load()
+	if heard == 0 {
+		return time.Time{}
+	}
+	return epoch.Add(time.Duration(heard))
+}
+
+// longAgo is a deadline that makes a blocked read or write return.
+var longAgo = time.Unix(1, 0)
+
+// muxStream is a stream of a session on conn.
+type muxStream struct {
+	*yamux.Stream
+	conn *muxConn
+}
+
+// wrap keeps the stream under the eyes of its connection until it is closed.
+func (c *muxConn) wrap(s *yamux.Stream) *muxStream {
+	w := &muxStream{s, c}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.streams == nil {
+		c.streams = make(map[*muxStream]struct{})
+	}
+	c.streams[w] = struct{}{}
+	return w
+}
+
+// Read implements net.Conn.
+func (s *muxStream) Read(b []byte) (int, error) {
+	n, err := s.Stream.Read(b)
+	return n, s.ended(err)
+}
+
+// Write implements net.Conn.
+func (s *muxStream) Write(b []byte) (int, error) {
+	n, err := s.Stream.Write(b)
+	return n, s.ended(err)
+}
+
+// ended corrects the error of a deadline that passed because the session has ended.
+func (s *muxStream) ended(err error) error {
+	if err != nil && s.conn.closing.Load() {
+		return yamux.ErrSessionShutdown
+	}
+	return err
+}
+
+// SetReadDeadline implements net.Conn.
+func (s *muxStream) SetReadDeadline(t time.Time) error {
+	err := s.Stream.SetReadDeadline(t)
+	if s.conn.closing.Load() {
+		return s.Stream.SetReadDeadline(longAgo)
+	}
+	return err
+}
+
+// SetWriteDeadline implements net.Conn.
+func (s *muxStream) SetWriteDeadline(t time.Time) error {
+	err := s.Stream.SetWriteDeadline(t)
+	if s.conn.closing.Load() {
+		return s.Stream.SetWriteDeadline(longAgo)
+	}
+	return err
+}
+
+// Close implements net.Conn.
+func (s *muxStream) Close() error {
+	s.conn.mu.Lock()
+	delete(s.conn.streams, s)
+	s.conn.mu.Unlock()
+	return s.Stream.Close()
+}
+
+// muxConfig is yamux's configuration. A client has its sessions watched by its pool,
+// which is why yamux itself only keeps them alive at the server's side.
+func muxConfig(window uint32, writeTimeout time.Duration) *yamux.Config {
+	config := yamux.DefaultConfig()
+	config.MaxStreamWindowSize = window
+	config.ConnectionWriteTimeout = writeTimeout
+	config.EnableKeepAlive = false
+	config.StreamOpenTimeout = 0
+	config.StreamCloseTimeout = 30 * time.Second
+	config.LogOutput = nil
+	config.Logger = log.New(io.Discard, "", 0)
+	return config
+}
