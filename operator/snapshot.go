@@ -2,6 +2,7 @@ package operator
 
 import (
 	"bufio"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -115,9 +116,21 @@ type RemoteSnapshots struct {
 func (r RemoteSnapshots) Save(ctx context.Context, req *SnapshotRequest, w io.Writer, about func(*rpc.Meta)) error {
 	return r.talk(ctx, req, nil, func(reply *snapshotReply, in io.Reader) error {
 		about(&reply.Meta)
-		_, err := io.Copy(w, in)
-		return err
+		return copyArchive(w, in)
 	})
+}
+
+// copyArchive copies to the end of in, which may be that of the archive or that of a
+// server. Only the archive itself can tell.
+func copyArchive(w io.Writer, in io.Reader) error {
+	archive, err := gzip.NewReader(io.TeeReader(in, w))
+	if err == nil {
+		_, err = io.Copy(io.Discard, archive)
+	}
+	if err != nil {
+		return fmt.Errorf("the archive ended before it was whole: %w", err)
+	}
+	return nil
 }
 
 // Restore implements [Snapshots].

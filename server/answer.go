@@ -59,12 +59,19 @@ func (a *answerer) blocking(ctx context.Context, h *rpc.Handler, req rpc.Request
 			if ctx.Err() != nil {
 				return nil, fmt.Errorf("wait for index %d: %w", q.MinQueryIndex, context.Cause(ctx))
 			}
-			return reply, nil // the wait is over: what there is, is the answer
+			a.complete(meta) // the wait is over: what there is, is the answer
+			return reply, nil
 		}
 		if err := fresh(ctx); err != nil {
 			return nil, err
 		}
 	}
+}
+
+// complete says how this server stands with its leader at the moment.
+func (a *answerer) complete(meta *rpc.Meta) {
+	meta.KnownLeader = a.position.LeaderAddress() != ""
+	meta.LastContact = a.position.LastContact()
 }
 
 // once runs the handler and completes the meta of its reply.
@@ -76,9 +83,8 @@ func (a *answerer) once(ctx context.Context, h *rpc.Handler, call *rpc.Call, req
 	if r, ok := reply.(rpc.Reply); ok {
 		meta := r.QueryMeta()
 		meta.Index = max(meta.Index, 1)
-		meta.KnownLeader = a.position.LeaderAddress() != ""
-		meta.LastContact = a.position.LastContact()
 		meta.ResultsFilteredByACLs = call.Filtered()
+		a.complete(meta)
 		if id, known := a.store.Read(nil).Identity(); known {
 			meta.HanseDatacenterID, meta.HanseIncarnation = id.ID, id.Incarnation
 		}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -32,6 +33,9 @@ type bootstrapper struct {
 	peersOf func(ctx context.Context, addr string) ([]string, error)
 	log     hclog.Logger
 	poke    chan struct{}
+	// complained holds what was logged already: somebody has to change a setting before
+	// it is worth another line.
+	complained map[string]bool
 }
 
 // Poke looks at the pool again. It never blocks.
@@ -99,11 +103,10 @@ func (b *bootstrapper) voters() ([]raft.Server, bool) {
 		case !s.Alive():
 			continue
 		case s.Bootstrap:
-			b.log.Error("server is in bootstrap mode, but this one has bootstrap-expect: use the same on all of them", "server", s.Name)
+			b.complain("server is in bootstrap mode, and this one has bootstrap_expect: use bootstrap_expect on all of them", s)
 			return nil, false
 		case s.Expect != 0 && s.Expect != b.expect:
-			b.log.Error("server has a conflicting bootstrap-expect: use the same number on all of them",
-				"server", s.Name, "theirs", s.Expect, "ours", b.expect)
+			b.complain("server has a conflicting bootstrap_expect: use the same number on all of them", s, "theirs", s.Expect, "ours", b.expect)
 			return nil, false
 		case s.ID == "" || s.ReadReplica:
 			continue
@@ -112,6 +115,13 @@ func (b *bootstrapper) voters() ([]raft.Server, bool) {
 	}
 	slices.SortFunc(voters, func(x, y raft.Server) int { return cmp.Compare(x.ID, y.ID) })
 	return voters, len(voters) >= b.expect
+}
+
+func (b *bootstrapper) complain(about string, s gossip.Server, facts ...any) {
+	if key := fmt.Sprint(about, s.Name, facts); !b.complained[key] {
+		b.complained[key] = true
+		b.log.Error(about, append([]any{"server", s.Name}, facts...)...)
+	}
 }
 
 func (b *bootstrapper) begin(servers []raft.Server) bool {

@@ -26,6 +26,9 @@ var (
 // Propose implements [store.Log].
 func (r replicated) Propose(ctx context.Context, entry []byte) (any, uint64, error) {
 	response, index, err := r.Node.Propose(ctx, entry)
+	if errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, consensus.ErrOutcomeUnknown) {
+		return nil, 0, &rpc.Error{Reason: rpc.ReasonTimeout, Text: err.Error(), Cause: errors.Join(rpc.ErrTimeout, err)}
+	}
 	return response, index, travelling(err)
 }
 

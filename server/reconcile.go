@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,11 +24,11 @@ import (
 const (
 	// reconcileInterval is how often everything is compared, beside every change.
 	reconcileInterval = time.Minute
+	// reconcileRetry is how soon a member is looked at again after a failure.
+	reconcileRetry = time.Second
 
-	serfCheckID   = "serfHealth"
-	serfCheckName = "Serf Health Status"
-	serfAlive     = "Agent alive and reachable"
-	serfDead      = "Agent not live or unreachable"
+	serfAlive = "Agent alive and reachable"
+	serfDead  = "Agent not live or unreachable"
 
 	// serverService is the service that every server is an instance of.
 	serverService = "consul"
@@ -48,6 +49,8 @@ type reconciler struct {
 	replace chan struct{} // the catalog was replaced by a snapshot
 	mu      sync.Mutex
 	pending map[string]bool // names of members that changed
+
+	broken map[string]error // by name, why a member is not as it should be; of Run alone
 }
 
 // Changed notes that something happened to a member. It never blocks.
@@ -81,6 +84,9 @@ func (r *reconciler) takePending() map[string]bool {
 func (r *reconciler) Run(ctx context.Context) {
 	ticker := time.NewTicker(reconcileInterval)
 	defer ticker.Stop()
+	retry := time.NewTicker(reconcileRetry)
+	defer retry.Stop()
+	r.broken = map[string]error{}
 	r.all(ctx)
 	for {
 		select {
@@ -90,6 +96,8 @@ func (r *reconciler) Run(ctx context.Context) {
 			r.all(ctx)
 		case <-r.poke:
 			r.some(ctx, r.takePending())
+		case <-retry.C:
+			r.some(ctx, r.takeFailed())
 		case <-ctx.Done():
 			return
 		}
@@ -109,14 +117,13 @@ func (r *reconciler) all(ctx context.Context) {
 		return
 	}
 	for _, check := range dump.HealthChecks {
-		if _, known := members[check.Node]; !known && check.CheckID == serfCheckID {
+		if _, known := members[check.Node]; !known && check.CheckID == catalog.SerfCheckID {
 			r.report(check.Node, r.gone(ctx, check.Node, "", "reaped"))
 		}
 	}
 }
 
-// some compares the named members with the catalog. What fails is tried again with
-// everything else.
+// some compares the named members with the catalog. What fails is tried again soon.
 func (r *reconciler) some(ctx context.Context, names map[string]bool) {
 	members := r.members()
 	for name := range names {
@@ -150,10 +157,24 @@ func (r *reconciler) member(ctx context.Context, m serf.Member) {
 	r.report(m.Name, err)
 }
 
+// report keeps what failed, and logs it once.
 func (r *reconciler) report(member string, err error) {
-	if err != nil {
-		r.log.Error("failed to reconcile member", "member", member, "error", err)
+	if err == nil {
+		delete(r.broken, member)
+		return
 	}
+	if before := r.broken[member]; before == nil || before.Error() != err.Error() {
+		r.log.Error("failed to reconcile member, will retry", "member", member, "error", err)
+	}
+	r.broken[member] = err
+}
+
+func (r *reconciler) takeFailed() map[string]bool {
+	failed := map[string]bool{}
+	for name := range r.broken {
+		failed[name] = true
+	}
+	return failed
 }
 
 // alive brings a member into the catalog, and a server into the log.
@@ -169,6 +190,14 @@ func (r *reconciler) alive(ctx context.Context, m serf.Member) error {
 	if err != nil || matches(known, want) {
 		return err
 	}
+	if known != nil && known.ID != "" && want.ID != "" && !strings.EqualFold(known.ID, want.ID) {
+		// Gossip vouches for the new one, so the other is gone, with what ran on it.
+		r.log.Info("another node has come under the name of a member, deregistering the old one", "member", m.Name, "old", known.ID, "new", want.ID)
+		if err := r.deregister(ctx, m.Name); err != nil {
+			return err
+		}
+		known = nil
+	}
 	r.log.Info("member joined, marking health alive", "member", m.Name)
 	return r.register(ctx, known, want)
 }
@@ -177,7 +206,7 @@ func (r *reconciler) alive(ctx context.Context, m serf.Member) error {
 func (r *reconciler) failed(ctx context.Context, m serf.Member) error {
 	want := registration(m, gossip.Server{}, false, catalog.Critical, serfDead)
 	known, err := r.lookup(ctx, m.Name)
-	if err != nil || matches(known, want) {
+	if err != nil || known == nil || matches(known, want) {
 		return err
 	}
 	r.log.Info("member failed, marking health critical", "member", m.Name)
@@ -214,7 +243,11 @@ func (r *reconciler) gone(ctx context.Context, name, id, how string) error {
 		return nil
 	}
 	r.log.Info("deregistering member", "member", name, "reason", how)
-	_, err = catalog.Deregister.Call(ctx, r.caller, &catalog.DeregisterRequest{Node: name})
+	return r.deregister(ctx, name)
+}
+
+func (r *reconciler) deregister(ctx context.Context, node string) error {
+	_, err := catalog.Deregister.Call(ctx, r.caller, &catalog.DeregisterRequest{Node: node})
 	return err
 }
 
@@ -266,7 +299,7 @@ func registration(m serf.Member, s gossip.Server, isServer bool, status, output 
 	req := &catalog.RegisterRequest{
 		Node: m.Name, ID: m.Tags["id"], Address: m.Addr.String(),
 		Check: &catalog.HealthCheck{
-			Node: m.Name, CheckID: serfCheckID, Name: serfCheckName, Status: status, Output: output,
+			Node: m.Name, CheckID: catalog.SerfCheckID, Name: catalog.SerfCheckName, Status: status, Output: output,
 		},
 	}
 	if isServer {
@@ -294,7 +327,7 @@ func matches(known *catalog.NodeInfo, want *catalog.RegisterRequest) bool {
 	}
 	checked := false
 	for _, c := range known.Checks {
-		checked = checked || c.CheckID == serfCheckID && c.Status == want.Check.Status
+		checked = checked || c.CheckID == catalog.SerfCheckID && c.Status == want.Check.Status
 	}
 	if want.Service == nil {
 		return checked

@@ -128,7 +128,7 @@ func (s *Server) assemble(d *domains) {
 		boot: &bootstrapper{
 			node: s.node.Node, expect: cfg.Expect, servers: cfg.LAN.Servers, peersOf: s.network.peersOf, log: s.log,
 			self: raft.Server{ID: raft.ServerID(cfg.NodeID), Address: raft.ServerAddress(cfg.Advertise.String())},
-			poke: make(chan struct{}, 1),
+			poke: make(chan struct{}, 1), complained: map[string]bool{},
 		},
 	}
 	if cfg.WAN != nil {

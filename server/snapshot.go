@@ -150,8 +150,11 @@ func (s *snapshots) replace(ctx context.Context, index uint64, imported *store.I
 	if err != nil {
 		return fmt.Errorf("restore snapshot: %w", err)
 	}
-	defer os.Remove(file.Name())
 	defer file.Close()
+	// Without a name the file is gone with the process, whatever ends it.
+	if err := os.Remove(file.Name()); err != nil {
+		return fmt.Errorf("restore snapshot: %w", err)
+	}
 	if err := imported.Write(file); err != nil {
 		return fmt.Errorf("restore snapshot: write the state: %w", err)
 	}

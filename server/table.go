@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hanse-project/hanse/forwarder"
 	"github.com/hanse-project/hanse/rpc"
 )
 
@@ -126,19 +127,25 @@ func (t *Table) route(ctx context.Context, h *method, req rpc.Request, newReply 
 // atLeader has the leader answer. An election in the meantime is waited out: until a
 // leader has taken the call nothing has happened.
 func (t *Table) atLeader(ctx context.Context, h *rpc.Handler, req rpc.Request, newReply func() any) (reply any, err error) {
-	err = t.holding(ctx, func(ctx context.Context) error {
+	attempt := func(ctx context.Context) error {
+		var err error
 		if t.position.IsLeader() {
 			defer timed(h.Timer, time.Now())
 			reply, err = t.answer.now(ctx, h, req)
 			return err
 		}
 		leader := t.position.LeaderAddress()
-		if leader == "" {
-			return rpc.ErrNoLeader
+		if leader == "" || forwarder.Forwarded(ctx) {
+			return rpc.ErrNoLeader // the server that took us for the leader looks again
 		}
 		reply, err = t.router.ToServer(ctx, leader, h.Info, req, newReply)
 		return err
-	})
+	}
+	if forwarder.Forwarded(ctx) {
+		err = attempt(ctx)
+	} else {
+		err = t.holding(ctx, attempt)
+	}
 	return reply, err
 }
 
