@@ -26,6 +26,8 @@ import (
 type Options struct {
 	// Log takes the log lines. Its level follows the configuration on a reload.
 	Log hclog.Logger
+	// Warnings are what was odd about the configuration. They are logged below the banner.
+	Warnings []string
 	// Banner takes the lines that greet a person; nil keeps quiet.
 	Banner io.Writer
 	// Load reads the configuration again; nil means that it cannot be reloaded.
@@ -98,6 +100,9 @@ func New(cfg *config.Config, opts Options) (_ *Agent, err error) {
 	}
 	if opts.Banner != nil {
 		banner(opts.Banner, cfg, a.nodeID)
+	}
+	for _, w := range opts.Warnings {
+		a.log.Warn(w)
 	}
 	if err := a.openRole(lock); err != nil {
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -46,7 +47,8 @@ func runAgent(ctx context.Context, std stdio, flags *config.Flags) error {
 	if err != nil {
 		return failf("==> %s", err)
 	}
-	log, closeLog, err := agent.NewLogger(cfg.Log, std.out)
+	terminal := &terminal{out: std.out}
+	log, closeLog, err := agent.NewLogger(cfg.Log, terminal)
 	if err != nil {
 		return failf("==> %s", err)
 	}
@@ -58,22 +60,35 @@ func runAgent(ctx context.Context, std stdio, flags *config.Flags) error {
 	if !cfg.Log.JSON {
 		banner = std.out
 	}
-	a, err := agent.New(cfg, agent.Options{Log: log, Banner: banner, Load: flags.Load})
+	a, err := agent.New(cfg, agent.Options{Log: log, Banner: banner, Load: flags.Load, Warnings: warnings})
 	if err != nil {
+		terminal.ended.Store(true)
 		log.Error("Error starting agent", "error", err)
 		return failf("==> Error starting agent: %s", err)
-	}
-	for _, w := range warnings {
-		log.Warn(w)
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	go obey(ctx, a, cfg, log, signals, stop)
 	if err := a.Run(ctx); err != nil {
+		terminal.ended.Store(true)
 		log.Error("Agent failed", "error", err)
 		return failf("==> %s", err)
 	}
 	return nil
+}
+
+// terminal takes the log until the last word, which goes to the log files and, as the
+// command's own error, to the person, but not to that person twice.
+type terminal struct {
+	out   io.Writer
+	ended atomic.Bool
+}
+
+func (t *terminal) Write(line []byte) (int, error) {
+	if t.ended.Load() {
+		return len(line), nil
+	}
+	return t.out.Write(line)
 }
 
 var errSignalled = errors.New("signalled")
