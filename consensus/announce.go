@@ -12,10 +12,12 @@ const quiet = time.Millisecond
 
 // announcer tells followers of the last commit once the log has come to rest.
 //
-// raft tells a follower that an entry is committed with the next entry, or after 50
-// to 100 ms. Until then a read on a follower waits for a write that was acknowledged
+// raft tells a follower that an entry is committed with the next entry, or after its
+// CommitTimeout. Until then a read on a follower waits for a write that was acknowledged
 // long ago, and its watchers sleep through it. So the leader sends one empty append
-// more: a message that raft could send itself at any time.
+// more: a message that raft could send itself at any time. That leaves to CommitTimeout
+// only what an announcement failed to bring, and it can be long: at raft's own 50 ms it
+// is a third of what three idle servers do.
 type announcer struct {
 	wake chan struct{} // holds one: something was committed
 

@@ -48,6 +48,7 @@ func (n *Node) watchLeadership(notify <-chan bool) {
 		for {
 			select {
 			case leading := <-notify:
+				n.paceHeartbeats(leading)
 				n.leadership.set(func() {
 					if n.leadership.leading = leading; leading {
 						n.leadership.terms++
@@ -60,6 +61,25 @@ func (n *Node) watchLeadership(notify <-chan bool) {
 			}
 		}
 	})
+}
+
+// leaderPace stretches the time between two heartbeats of a leader. raft beats ten to
+// twenty times in the time after which a follower would stand for election, which is
+// most of what idle servers do; five to ten times are plenty on streams that lose nothing.
+const leaderPace = 2
+
+// paceHeartbeats sets the leader's heartbeats. raft derives their distance from the
+// leader's own timeouts, which mean nothing else as long as it leads.
+func (n *Node) paceHeartbeats(leading bool) {
+	timeout := n.timeout
+	if leading {
+		timeout *= leaderPace
+	}
+	conf := n.raft.ReloadableConfig()
+	conf.HeartbeatTimeout, conf.ElectionTimeout = timeout, timeout
+	if err := n.raft.ReloadConfig(conf); err != nil {
+		n.log.Warn("heartbeats keep their pace", "error", err)
+	}
 }
 
 // IsLeader says whether this server believes to lead. Another may lead by now.

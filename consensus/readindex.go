@@ -64,6 +64,7 @@ func (n *Node) confirmLeadership(ctx context.Context) (uint64, error) {
 			return 0, err
 		}
 		n.readyTerm.Store(term)
+		n.announcer.committed() // followers have yet to hear of the barrier
 	}
 	index := n.fsm.AppliedIndex()
 	if err := n.confirmMajority(ctx, term); err != nil {
