@@ -266,6 +266,8 @@ func TestMetricsOfADatacenterGoWithIt(t *testing.T) {
 	}
 	picker.gone.Store(true)
 	r.forgetDatacenters()
+	b.stop()
+	eventually(t, "no session is left", func() bool { return series(t, reg, "hanse_forward_sessions") == 0 })
 	for _, name := range names {
 		if n := series(t, reg, name); n != 0 {
 			t.Errorf("%s has %d series left", name, n)

@@ -16,11 +16,10 @@ import (
 
 // The methods that test servers answer.
 var (
-	echo  = rpc.Method[textRequest, textReply]{Info: rpc.Info{Name: "Test.Echo"}}
-	set   = rpc.Method[textWrite, textReply]{Info: rpc.Info{Name: "Test.Set", Write: true}}
-	list  = rpc.Method[textRequest, listReply]{Info: rpc.Info{Name: "Test.List", Class: rpc.List}}
-	wait  = rpc.Method[textRequest, textReply]{Info: rpc.Info{Name: "Test.Wait", Blocking: true}}
-	pings = rpc.Method[rpc.Empty, rpc.Nothing]{Info: pingInfo}
+	echo = rpc.Method[textRequest, textReply]{Info: rpc.Info{Name: "Test.Echo"}}
+	set  = rpc.Method[textWrite, textReply]{Info: rpc.Info{Name: "Test.Set", Write: true}}
+	list = rpc.Method[textRequest, listReply]{Info: rpc.Info{Name: "Test.List", Class: rpc.List}}
+	wait = rpc.Method[textRequest, textReply]{Info: rpc.Info{Name: "Test.Wait", Blocking: true}}
 )
 
 type textRequest struct {

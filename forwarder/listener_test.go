@@ -309,11 +309,11 @@ func TestRaftHasConnectionsOfItsOwn(t *testing.T) {
 				}
 				accepted <- conn
 			}()
-			out, err := layer.Dial("", time.Second)
-			if err == nil {
+			if _, err := layer.Dial("", time.Second); err == nil {
 				t.Fatal("dialled an empty address")
 			}
-			if out, err = layer.Dial(raft.ServerAddress(layer.Addr().String()), patienceOfTests); err != nil {
+			out, err := layer.Dial(raft.ServerAddress(layer.Addr().String()), patienceOfTests)
+			if err != nil {
 				t.Fatal(err)
 			}
 			in := <-accepted

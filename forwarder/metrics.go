@@ -49,12 +49,12 @@ func (m *metrics) failed(dc string, err error) {
 	m.errors.WithLabelValues(dc, string(reason)).Inc()
 }
 
-// drop removes everything that was said of a datacenter which is gone.
+// drop removes what was said of a datacenter that is gone. The number of its sessions
+// goes with the last one.
 func (m *metrics) drop(dc string) {
 	of := prometheus.Labels{"datacenter": dc}
 	m.seconds.DeletePartialMatch(of)
 	m.errors.DeletePartialMatch(of)
 	m.inFlight.DeletePartialMatch(of)
-	m.sessions.DeletePartialMatch(of)
 	m.breaker.DeletePartialMatch(of)
 }

@@ -34,6 +34,8 @@ type pool struct {
 	// ping that was answered. Both are called without locks held.
 	suspect func(peer)
 	alive   func(peer, time.Duration)
+	// exists tells whether a datacenter is known to exist.
+	exists func(dc string) bool
 
 	mu    sync.Mutex
 	peers map[peer]*connections
@@ -168,7 +170,7 @@ func (l *pool) dial(p peer, d *dialing) {
 	if err == nil {
 		c.sessions = append(c.sessions, s)
 		l.all[s] = struct{}{}
-		l.metrics.sessions.WithLabelValues(p.dc).Inc()
+		l.countLocked(p.dc)
 	}
 	l.mu.Unlock()
 	d.err = err
@@ -204,7 +206,7 @@ func (l *pool) buried(s *session) {
 	l.forget(s)
 	l.mu.Lock()
 	delete(l.all, s)
-	l.metrics.sessions.WithLabelValues(s.peer.dc).Dec()
+	l.countLocked(s.peer.dc)
 	l.mu.Unlock()
 	s.mu.Lock()
 	expected := s.retired || errors.Is(s.cause, errIdle) || errors.Is(s.cause, errShutdown)
@@ -212,6 +214,22 @@ func (l *pool) buried(s *session) {
 	if !expected {
 		l.suspect(s.peer)
 	}
+}
+
+// countLocked publishes the number of sessions with servers of dc. Of a datacenter that
+// is gone nothing is published once the last has ended.
+func (l *pool) countLocked(dc string) {
+	n := 0
+	for s := range l.all {
+		if s.peer.dc == dc {
+			n++
+		}
+	}
+	if n == 0 && !l.exists(dc) {
+		l.metrics.sessions.DeleteLabelValues(dc)
+		return
+	}
+	l.metrics.sessions.WithLabelValues(dc).Set(float64(n))
 }
 
 // forget gives no more calls to s.

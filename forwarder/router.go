@@ -94,6 +94,10 @@ func New(c Config) *Router {
 	r.pool = newPool(&r.config.Dialer, r.tasks, r.metrics)
 	r.pool.suspect = r.suspect
 	r.pool.alive = r.alive
+	r.pool.exists = func(dc string) bool {
+		_, known := c.Picker.Servers(dc)
+		return known
+	}
 	return r
 }
 
