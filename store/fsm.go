@@ -27,7 +27,7 @@ func (s *Store) ApplyBatch(entries []*raft.Log) []any {
 			return
 		}
 		last := tx.Index
-		tx.txn.Commit()
+		tx.commit()
 		tx, rows = nil, 0
 		s.setApplied(last)
 	}
@@ -41,7 +41,7 @@ func (s *Store) ApplyBatch(entries []*raft.Log) []any {
 			commit()
 		}
 		if tx == nil {
-			tx = &Tx{View: View{txn: db.Txn(true)}, triggers: s.triggers}
+			tx = s.newTx(db, entry.Index)
 		}
 		tx.Index, tx.Time = entry.Index, at
 		if err != nil {
@@ -50,7 +50,7 @@ func (s *Store) ApplyBatch(entries []*raft.Log) []any {
 			responses[i] = err
 			if cmd.many {
 				tx.txn.Abort()
-				tx = &Tx{View: View{txn: db.Txn(true)}, Index: entry.Index, Time: at, triggers: s.triggers}
+				tx = s.newTx(db, entry.Index)
 			}
 		}
 		rows++

@@ -108,12 +108,13 @@ func (s *Store) load(from io.Reader, fresh *generation, importAt uint64) (Loaded
 		return l, fmt.Errorf("read its header: %w", err)
 	}
 	l.LastIndex = h.LastIndex
-	tx := &Tx{View: View{txn: fresh.db.Txn(true)}, Index: max(h.LastIndex, importAt), Import: importAt > 0}
+	tx := s.newTx(fresh.db, max(h.LastIndex, importAt))
+	tx.Import = importAt > 0
 	defer tx.txn.Abort()
 	for n := 1; ; n++ {
 		kind, err := r.ReadByte()
 		if errors.Is(err, io.EOF) {
-			tx.txn.Commit()
+			tx.commit()
 			return l, nil
 		}
 		if err != nil {
@@ -161,12 +162,12 @@ func (s *Store) Import(from io.Reader, index uint64, identity Identity) (*Import
 	if err != nil {
 		return nil, fmt.Errorf("import snapshot: %w", err)
 	}
-	tx := &Tx{View: View{txn: fresh.db.Txn(true)}, Index: index}
+	tx := scratch.newTx(fresh.db, index)
 	if old, found := tx.Identity(); found {
 		tx.Delete(tableIdentity, &old)
 	}
 	tx.Insert(tableIdentity, &identity)
-	tx.txn.Commit()
+	tx.commit()
 	scratch.setApplied(index)
 	return &Imported{Loaded: loaded, scratch: scratch}, nil
 }

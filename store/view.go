@@ -13,6 +13,9 @@ import (
 type View struct {
 	txn *memdb.Txn
 	ws  rpc.WatchSet
+	// touched is what the commands of this transaction touched so far, nil in a
+	// snapshot: a thousand writes to a table note the index of the last alone.
+	touched map[string]uint64
 }
 
 // Tx is the transaction a command runs in.
@@ -31,7 +34,7 @@ type Tx struct {
 
 // Unwatched is the same snapshot for reads that are not to be watched one by one, when
 // [View.WatchTouch] stands for them all.
-func (v *View) Unwatched() *View { return &View{txn: v.txn} }
+func (v *View) Unwatched() *View { return &View{txn: v.txn, touched: v.touched} }
 
 // First returns the first row of table whose index has the given value, and watches it.
 // Like the other accessors here it panics when table, index or the types of the
@@ -109,12 +112,24 @@ func (tx *Tx) Touch(names ...string) {
 }
 
 // TouchAt notes that something changed at an index of its own.
-func (tx *Tx) TouchAt(name string, index uint64) {
-	tx.Insert(tableIndex, &indexRow{Key: name, Value: index})
+func (tx *Tx) TouchAt(name string, index uint64) { tx.touched[name] = index }
+
+// newTx begins a transaction of the commands from the one at index on.
+func (s *Store) newTx(db *memdb.MemDB, index uint64) *Tx {
+	return &Tx{View: View{txn: db.Txn(true), touched: map[string]uint64{}}, Index: index, triggers: s.triggers}
+}
+
+// commit makes the transaction the state.
+func (tx *Tx) commit() {
+	for name, index := range tx.touched {
+		tx.Insert(tableIndex, &indexRow{Key: name, Value: index})
+	}
+	tx.txn.Commit()
 }
 
 // Forget drops what [Tx.Touch] noted.
 func (tx *Tx) Forget(name string) {
+	delete(tx.touched, name)
 	if row, found := First[*indexRow](&tx.View, tableIndex, "id", name); found {
 		tx.Delete(tableIndex, row)
 	}
@@ -125,6 +140,10 @@ func (tx *Tx) Forget(name string) {
 func (v *View) TouchedAt(names ...string) uint64 {
 	var highest uint64
 	for _, name := range names {
+		if index, now := v.touched[name]; now {
+			highest = max(highest, index)
+			continue
+		}
 		raw, err := v.txn.First(tableIndex, "id", name)
 		if err != nil {
 			panic("store: index of " + name + ": " + err.Error())
@@ -138,6 +157,9 @@ func (v *View) TouchedAt(names ...string) uint64 {
 
 // WatchTouch is [View.TouchedAt] for one name, and watches it.
 func (v *View) WatchTouch(name string) uint64 {
+	if index, now := v.touched[name]; now {
+		return index // within a command, which watches nothing
+	}
 	row, found := First[*indexRow](v, tableIndex, "id", name)
 	if !found {
 		return 0
