@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-msgpack/v2/codec"
@@ -42,8 +43,16 @@ func Encode(op Op, at time.Time, cmd any) ([]byte, error) {
 	return append(buf, body...), nil
 }
 
+// decoders are kept: making one costs more than decoding a small command.
+var decoders = sync.Pool{New: func() any { return codec.NewDecoderBytes(nil, commandHandle) }}
+
 func decodeCommand(body []byte, into any) error {
-	return codec.NewDecoderBytes(body, commandHandle).Decode(into)
+	dec := decoders.Get().(*codec.Decoder)
+	dec.ResetBytes(body)
+	err := dec.Decode(into)
+	dec.ResetBytes(nil) // the entry is not to be kept alive
+	decoders.Put(dec)
+	return err
 }
 
 // Log orders commands. [consensus.Node] is the real one.
