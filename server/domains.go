@@ -9,21 +9,24 @@ import (
 	"github.com/hanse-project/hanse/kv"
 	"github.com/hanse-project/hanse/operator"
 	"github.com/hanse-project/hanse/rpc"
+	"github.com/hanse-project/hanse/session"
 	"github.com/hanse-project/hanse/store"
 	"github.com/hanse-project/hanse/txn"
 )
 
 // domains are the modules of the state, in the order in which they are restored.
 type domains struct {
-	store *store.Store
-	kv    *kv.Endpoint
+	store    *store.Store
+	kv       *kv.Endpoint
+	sessions *session.Timers
 }
 
 func newDomains(reg prometheus.Registerer) (*domains, error) {
-	s, err := store.New(catalog.Module(), kv.Module(), txn.Module())
+	s, err := store.New(catalog.Module(), session.Module(), kv.Module(), txn.Module())
 	if err != nil {
 		return nil, err
 	}
+	session.Measure(reg, s)
 	kv.Measure(reg, s)
 	return &domains{store: s}, nil
 }
@@ -31,10 +34,12 @@ func newDomains(reg prometheus.Registerer) (*domains, error) {
 // handlers are all methods of this server.
 func (s *Server) handlers(d *domains) []rpc.Handler {
 	d.kv = kv.NewEndpoint(d.store, s.node, s.cfg.MaxValue)
+	d.sessions = session.NewTimers(d.store, s.node, s.cfg.Log.Named("session"))
 	gossip := pools{datacenter: s.cfg.Datacenter, lan: s.cfg.LAN, wan: s.cfg.WAN}
 	endpoints := []interface{ Methods() []rpc.Handler }{
 		d.kv,
 		catalog.NewEndpoint(d.store, s.node, s.cfg.Datacenter),
+		session.NewEndpoint(d.store, s.node, d.sessions),
 		txn.NewEndpoint(d.store, s.node, s.cfg.Datacenter, s.cfg.MaxValue),
 		operator.NewEndpoint(s.node, gossip, s.progress, s.askKeyring),
 	}

@@ -145,6 +145,7 @@ func (s *Server) assemble(d *domains) {
 			wg.Wait()
 		}},
 		{"reconcile", reconciler.Run},
+		{"expire sessions", d.sessions.Run},
 		{"announce", func(ctx context.Context) { s.announce() }},
 		{"reap tombstones", func(ctx context.Context) {
 			every(ctx, reapInterval, func(ctx context.Context) { s.reap(ctx, d) })

@@ -130,6 +130,9 @@ func (t *Table) atLeader(ctx context.Context, h *rpc.Handler, req rpc.Request, n
 	attempt := func(ctx context.Context) error {
 		var err error
 		if t.position.IsLeader() {
+			if err := t.provenLead(ctx, req); err != nil {
+				return err
+			}
 			defer timed(h.Timer, time.Now())
 			reply, err = t.answer.now(ctx, h, req)
 			return err
@@ -147,6 +150,21 @@ func (t *Table) atLeader(ctx context.Context, h *rpc.Handler, req rpc.Request, n
 		err = t.holding(ctx, attempt)
 	}
 	return reply, err
+}
+
+// provenLead returns nil for a write, which the log proves by taking it, and for a read
+// once this leader holds all that was acknowledged, and leads still.
+func (t *Table) provenLead(ctx context.Context, req rpc.Request) error {
+	if q := req.Envelope().Query; q == nil || q.AllowStale {
+		return nil
+	}
+	if err := t.position.ReadIndex(ctx); err != nil {
+		return err
+	}
+	if !t.position.IsLeader() {
+		return rpc.ErrNoLeader
+	}
+	return nil
 }
 
 // read answers here once this server's state is proven to be recent enough.

@@ -70,11 +70,11 @@ func (e *Endpoint) create(ctx context.Context, call *rpc.Call, s Session) (*stri
 		return nil, fmt.Errorf("make a session ID: %w", err)
 	}
 	s.ID = id
-	if _, _, err := store.Propose[bool](ctx, e.log, opCreate, &s); err != nil {
-		return nil, rpc.Prefix("apply failed: ", err)
+	_, _, err = store.Propose[bool](ctx, e.log, opCreate, &s)
+	if rpc.ReasonOf(err) == rpc.ReasonFailed {
+		err = rpc.Prefix("apply failed: ", err)
 	}
-	e.timers.Start(&s)
-	return &id, nil
+	return &id, err
 }
 
 // complete checks what a session says of itself and fills in what it does not say.
@@ -86,6 +86,10 @@ func complete(s *Session) error {
 	default:
 		return rpc.Failed(fmt.Sprintf("Invalid Behavior setting '%s'", s.Behavior))
 	}
+	if len(s.NodeChecks) == 0 {
+		s.NodeChecks = s.Checks
+	}
+	s.Checks = nil
 	if s.LockDelay < 0 || s.LockDelay > MaxLockDelay {
 		return rpc.Failed(fmt.Sprintf("Invalid Session LockDelay '%d', must be between [0s=%v]", s.LockDelay, MaxLockDelay))
 	}
@@ -109,16 +113,20 @@ func (e *Endpoint) destroy(ctx context.Context, call *rpc.Call, id string) (*str
 	}
 	s, found := Lookup(e.store.Read(nil), id)
 	if !found {
-		return new(string), nil
+		// A leader that was elected a moment ago may yet have to apply its creation. Once
+		// an entry of our own is applied, all before it are.
+		if _, _, err := store.Propose[bool](ctx, e.log, opDestroy, &destroy{}); err != nil {
+			return nil, err
+		}
+		if s, found = Lookup(e.store.Read(nil), id); !found {
+			return new(string), nil
+		}
 	}
 	if err := call.Allow(rpc.ResourceSession, rpc.AccessWrite, s.Node); err != nil {
 		return nil, err
 	}
-	if _, _, err := store.Propose[bool](ctx, e.log, opDestroy, &destroy{IDs: []string{id}}); err != nil {
-		return nil, rpc.Prefix("apply failed: ", err)
-	}
-	e.timers.Stop(id)
-	return new(string), nil
+	_, _, err := store.Propose[bool](ctx, e.log, opDestroy, &destroy{IDs: []string{id}})
+	return new(string), err
 }
 
 func (e *Endpoint) get(_ context.Context, call *rpc.Call, req *SpecificRequest) (*Sessions, error) {
@@ -163,7 +171,8 @@ func (e *Endpoint) renew(_ context.Context, call *rpc.Call, req *SpecificRequest
 	if err := call.Allow(rpc.ResourceSession, rpc.AccessWrite, s.Node); err != nil {
 		return nil, err
 	}
-	e.timers.Start(s)
-	rep.Sessions = []*Session{s}
+	if e.timers.Renew(s) {
+		rep.Sessions = []*Session{s}
+	}
 	return rep, nil
 }

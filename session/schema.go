@@ -1,6 +1,7 @@
 package session
 
 import (
+	"errors"
 	"iter"
 	"strings"
 
@@ -57,11 +58,15 @@ func Module() store.Module {
 	}
 }
 
+// load leaves out the sessions of a snapshot from outside: who held a lock when it was
+// taken does not hold it now, and who holds one now is not in it. After the restore
+// nobody does.
 func load(tx *store.Tx, s *Session) error {
 	if tx.Import {
-		// The locks are not taken over, and so neither are their holders: they would
-		// believe to hold what nobody holds.
 		return store.ErrSkip
+	}
+	if s.ID == "" || s.Node == "" {
+		return errors.New("a session has no ID, or no node")
 	}
 	insert(tx, s)
 	return nil

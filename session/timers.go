@@ -3,20 +3,28 @@ package session
 import (
 	"container/heap"
 	"context"
+	"iter"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/hanse-project/hanse/rpc"
 	"github.com/hanse-project/hanse/store"
 )
 
-// ttlSlack is how many times its TTL a session lives without being renewed. The TTL is
-// what is promised; the rest is for the network and for a leader that was busy.
-const ttlSlack = 2
-
-// expireAtOnce bounds how many sessions end in one log entry.
-const expireAtOnce = 128
+const (
+	// ttlSlack is how many times its TTL a session lives without being renewed. The TTL
+	// is what is promised; the rest is for the network and for a leader that was busy.
+	ttlSlack = 2
+	// expireAtOnce bounds how many sessions end in one log entry.
+	expireAtOnce = 128
+	// tableEvery is how often the table is looked at while it changes. No TTL is so short
+	// that a session could end unseen.
+	tableEvery = time.Second
+	// retryEvery is how long a session that could not be ended waits for the next try.
+	retryEvery = time.Second
+)
 
 // Timers end sessions that were not renewed. They count while Run does, on the leader.
 type Timers struct {
@@ -36,43 +44,41 @@ func NewTimers(s *store.Store, log store.Log, logs hclog.Logger) *Timers {
 	return &Timers{store: s, log: log, logs: logs, wake: make(chan struct{}, 1), byID: map[string]*deadline{}}
 }
 
-// Start begins to count the time of s, anew if it was counted before.
-func (t *Timers) Start(s *Session) {
+// Renew begins to count the time of s anew. It is false if the session is being ended
+// at this moment: whoever holds it must not believe to have it any longer.
+func (t *Timers) Renew(s *Session) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.on {
+		return true // whoever begins to count gives it its whole time
+	}
+	d := t.byID[s.ID]
+	switch {
+	case d == nil:
+		t.startLocked(s)
+	case d.ending:
+		return false
+	default:
+		d.at = time.Now().Add(d.patience)
+		heap.Fix(&t.queue, d.position)
+	}
+	return true
+}
+
+func (t *Timers) startLocked(s *Session) {
 	ttl, err := time.ParseDuration(s.TTL)
 	if err != nil || ttl <= 0 {
 		return
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if !t.on {
-		return
-	}
-	at := time.Now().Add(ttlSlack * ttl)
-	if d := t.byID[s.ID]; d != nil {
-		d.at = at
-		heap.Fix(&t.queue, d.position)
-	} else {
-		d = &deadline{id: s.ID, at: at}
-		t.byID[s.ID] = d
-		heap.Push(&t.queue, d)
-	}
+	t.pushLocked(&deadline{id: s.ID, patience: ttlSlack * ttl, at: time.Now().Add(ttlSlack * ttl)})
+}
+
+func (t *Timers) pushLocked(d *deadline) {
+	t.byID[d.id] = d
+	heap.Push(&t.queue, d)
 	select {
 	case t.wake <- struct{}{}:
 	default:
-	}
-}
-
-// Stop ends the counting for a session.
-func (t *Timers) Stop(id string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.removeLocked(id)
-}
-
-func (t *Timers) removeLocked(id string) {
-	if d := t.byID[id]; d != nil {
-		heap.Remove(&t.queue, d.position)
-		delete(t.byID, id)
 	}
 }
 
@@ -81,9 +87,57 @@ func (t *Timers) removeLocked(id string) {
 func (t *Timers) Run(ctx context.Context) {
 	t.turn(true)
 	defer t.turn(false)
-	for s := range store.Rows[*Session](t.store.Read(nil), table, "id") {
-		t.Start(s)
+	var wg sync.WaitGroup
+	wg.Go(func() { t.follow(ctx) })
+	t.watchClock(ctx)
+	wg.Wait()
+}
+
+func (t *Timers) turn(on bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.on, t.queue, t.byID = on, nil, map[string]*deadline{}
+}
+
+// follow counts for exactly the sessions of the table, however they came there: by a
+// request whose answer was lost, from an earlier leader, out of a snapshot.
+func (t *Timers) follow(ctx context.Context) {
+	for {
+		changes := make(rpc.WatchSet)
+		t.adopt(store.Rows[*Session](t.store.Read(changes), table, "id"))
+		if changes.WatchCtx(ctx) != nil {
+			return
+		}
+		select {
+		case <-time.After(tableEvery):
+		case <-ctx.Done():
+			return
+		}
 	}
+}
+
+func (t *Timers) adopt(rows iter.Seq[*Session]) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	there := make(map[string]bool, len(t.byID))
+	for s := range rows {
+		there[s.ID] = true
+		if t.byID[s.ID] == nil {
+			t.startLocked(s)
+		}
+	}
+	for id, d := range t.byID {
+		if !there[id] {
+			delete(t.byID, id)
+			if d.position >= 0 {
+				heap.Remove(&t.queue, d.position)
+			}
+		}
+	}
+}
+
+// watchClock ends what is due until ctx ends.
+func (t *Timers) watchClock(ctx context.Context) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
@@ -96,13 +150,6 @@ func (t *Timers) Run(ctx context.Context) {
 			return
 		}
 	}
-}
-
-func (t *Timers) turn(on bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.on = on
-	t.queue, t.byID = nil, map[string]*deadline{}
 }
 
 // next is the time to the first deadline.
@@ -136,21 +183,20 @@ func (t *Timers) takeDue() []string {
 	var due []string
 	now := time.Now()
 	for len(t.queue) > 0 && len(due) < expireAtOnce && !t.queue[0].at.After(now) {
-		due = append(due, t.queue[0].id)
-		t.removeLocked(t.queue[0].id)
+		d := heap.Pop(&t.queue).(*deadline)
+		d.ending = true
+		due = append(due, d.id)
 	}
 	return due
 }
 
-// again gives sessions a short time more.
 func (t *Timers) again(ids []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, id := range ids {
-		if t.on && t.byID[id] == nil {
-			d := &deadline{id: id, at: time.Now().Add(time.Second)}
-			t.byID[id] = d
-			heap.Push(&t.queue, d)
+		if d := t.byID[id]; d != nil {
+			d.at = time.Now().Add(retryEvery)
+			t.pushLocked(d)
 		}
 	}
 }
@@ -159,7 +205,10 @@ func (t *Timers) again(ids []string) {
 type deadline struct {
 	id       string
 	at       time.Time
-	position int
+	patience time.Duration
+	// ending is set from when the time is over: there is no way back.
+	ending   bool
+	position int // in the heap, -1 outside
 }
 
 // deadlines is a heap, the nearest first.
@@ -183,6 +232,7 @@ func (d *deadlines) Push(x any) {
 func (d *deadlines) Pop() any {
 	old := *d
 	last := old[len(old)-1]
+	last.position = -1
 	*d = old[:len(old)-1]
 	return last
 }

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"slices"
 	"time"
 
 	"github.com/hanse-project/hanse/rpc"
@@ -52,8 +53,7 @@ const (
 
 // checks are the IDs of all checks of s.
 func (s *Session) checks() []string {
-	ids := append([]string(nil), s.NodeChecks...)
-	ids = append(ids, s.Checks...)
+	ids := slices.Concat(s.NodeChecks, s.Checks)
 	for _, c := range s.ServiceChecks {
 		ids = append(ids, c.ID)
 	}
