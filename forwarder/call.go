@@ -22,7 +22,7 @@ type call struct {
 	maxReply       int
 
 	begin time.Time
-	// refused, if set, tells that the call shall not be begun any more.
+	// refused, if set, says why the call shall not be begun any more, nil if it may.
 	refused func() error
 	// deadline ends the call in any case, patience if its server was not heard since
 	// begin. A zero patience means that only deadline counts.

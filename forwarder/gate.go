@@ -106,6 +106,16 @@ func (g *gate) refusal() error {
 	}
 }
 
+// failure is what opened the breaker, nil while it is closed.
+func (g *gate) failure() error {
+	if BreakerState(g.state.Load()) == BreakerClosed {
+		return nil
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.lastErr
+}
+
 // failed notes that the connection to a server failed.
 func (g *gate) failed(addr string, err error) {
 	g.router.config.Picker.Failed(g.dc, addr, err)

@@ -18,8 +18,9 @@ type muxConn struct {
 	net.Conn
 	// heard is when a byte was last read, in nanoseconds since epoch; 0 is never.
 	heard atomic.Int64
-	// broken is why nothing more can be read, nil while it can.
-	broken atomic.Pointer[error]
+	// broken is closed when nothing more can be read, for the reason readErr.
+	broken  chan struct{}
+	readErr error
 	// closing is set, and the deadlines of streams are over, once yamux closes.
 	closing atomic.Bool
 	mu      sync.Mutex
@@ -27,6 +28,10 @@ type muxConn struct {
 	// pending is the header of a frame whose body comes with the next Write. Only
 	// yamux's sender writes.
 	pending []byte
+}
+
+func newMuxConn(conn net.Conn) *muxConn {
+	return &muxConn{Conn: conn, broken: make(chan struct{}), streams: make(map[*muxStream]struct{})}
 }
 
 // epoch is the beginning of the monotonic clock that muxConn.heard counts on.
@@ -48,8 +53,9 @@ func (c *muxConn) Read(b []byte) (int, error) {
 	if n > 0 {
 		c.heard.Store(int64(time.Since(epoch)))
 	}
-	if err != nil {
-		c.broken.CompareAndSwap(nil, &err)
+	if err != nil && c.readErr == nil { // only yamux's receiver reads
+		c.readErr = err
+		close(c.broken)
 	}
 	return n, err
 }
@@ -61,13 +67,39 @@ func (c *muxConn) Write(b []byte) (int, error) {
 			c.pending = append(c.pending, b...)
 			return len(b), nil
 		}
-		return c.Conn.Write(b)
+		return c.send(b)
 	}
 	c.pending = append(c.pending, b...)
-	n, err := c.Conn.Write(c.pending)
+	n, err := c.send(c.pending)
 	n = max(n-yamuxHeader, 0)
 	c.pending = c.pending[:0]
 	return n, err
+}
+
+// send writes b. If that fails the other side may have said why, as an alert of TLS,
+// which is lost when yamux closes the connection: so the reader comes first.
+func (c *muxConn) send(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	if err != nil {
+		select {
+		case <-c.broken:
+		case <-time.After(lastWords):
+		}
+	}
+	return n, err
+}
+
+// lastWords is how long a reader may take to hear why a connection was closed.
+const lastWords = 100 * time.Millisecond
+
+// failure is why the connection ended, nil while it has not or if that is not known.
+func (c *muxConn) failure() error {
+	select {
+	case <-c.broken:
+		return c.readErr
+	default:
+		return nil
+	}
 }
 
 // wantsBody tells whether the body of a data frame is worth waiting for.
@@ -112,9 +144,6 @@ func (c *muxConn) wrap(s *yamux.Stream) *muxStream {
 	w := &muxStream{s, c}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.streams == nil {
-		c.streams = make(map[*muxStream]struct{})
-	}
 	c.streams[w] = struct{}{}
 	return w
 }
@@ -133,7 +162,7 @@ func (s *muxStream) Write(b []byte) (int, error) {
 
 // ended corrects the error of a deadline that passed because the session has ended.
 func (s *muxStream) ended(err error) error {
-	if err != nil && s.conn.closing.Load() {
+	if err != nil && isDeadline(err) && s.conn.closing.Load() {
 		return yamux.ErrSessionShutdown
 	}
 	return err

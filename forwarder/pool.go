@@ -63,8 +63,10 @@ func newPool(d *Dialer, t *tasks, m *metrics) *pool {
 // answer, and otherwise what the server answered.
 func (l *pool) call(ctx context.Context, p peer, c *call) (any, error) {
 	for resets := 0; ; {
-		if c.refused != nil && c.refused() != nil {
-			return nil, &notBegun{errGivenUp}
+		if c.refused != nil {
+			if err := c.refused(); err != nil {
+				return nil, &notBegun{err}
+			}
 		}
 		s, d, err := l.session(p)
 		if err != nil {
@@ -94,7 +96,6 @@ func (l *pool) passOver(s *session, err error, resets *int) bool {
 		return true
 	case s.mux.IsClosed():
 		l.forget(s)
-		return true
 	case errors.Is(err, yamux.ErrRemoteGoAway), errors.Is(err, yamux.ErrStreamsExhausted):
 		s.retire()
 		l.forget(s)

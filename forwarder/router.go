@@ -230,7 +230,7 @@ func (r *Router) throughGate(ctx context.Context, g *gate, m *rpc.Info, req rpc.
 	c.maxReply = r.config.MaxReply
 	c.deadline = c.begin.Add(remoteDeadline(m, req, r.config.Hold, time.Duration(g.rtt.Load())))
 	c.patience = c.begin.Add(patience)
-	c.refused = g.refusal
+	c.refused = g.failure
 	t := trial{router: r, gate: g, call: c}
 	return t.run(ctx)
 }

@@ -30,7 +30,7 @@ const (
 func (l *Listener) serveSession(ctx context.Context, conn net.Conn) error {
 	config := muxConfig(windowOfRequests, 10*time.Second)
 	config.EnableKeepAlive = true
-	below := &muxConn{Conn: conn}
+	below := newMuxConn(conn)
 	mux, err := yamux.Server(below, config)
 	if err != nil {
 		return err

@@ -70,7 +70,7 @@ type session struct {
 func newSession(p peer, conn net.Conn) (*session, error) {
 	now := time.Now()
 	// The pool sends the first ping at once: it finds out whether anybody is there.
-	s := &session{peer: p, conn: &muxConn{Conn: conn}, lastUsed: now, owed: now}
+	s := &session{peer: p, conn: newMuxConn(conn), lastUsed: now, owed: now}
 	mux, err := yamux.Client(s.conn, muxConfig(replyWindow, pingPatience))
 	if err != nil {
 		return nil, fmt.Errorf("begin session with %s: %w", p.addr, err)
@@ -129,7 +129,10 @@ func (s *session) call(ctx context.Context, c *call, closeStream func(*stream)) 
 	if keep = keep && s.keep(st); !keep {
 		closeStream(st)
 	}
-	if failure, ok := err.(*lost); ok {
+	switch failure := err.(type) {
+	case *notBegun:
+		failure.err = s.why(failure.err)
+	case *lost:
 		if failure.open = !s.mux.IsClosed() && failure.err != errSilent; !failure.open {
 			failure.err = s.why(failure.err)
 		}
@@ -157,13 +160,17 @@ func (s *session) keep(st *stream) bool {
 
 // why is the reason for which the session was closed, err if it is not known.
 func (s *session) why(err error) error {
+	if !s.mux.IsClosed() {
+		return err
+	}
+	s.mux.Close() // whoever closes it has then learned how the connection ended
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.cause != nil {
 		return s.cause
 	}
-	if broken := s.conn.broken.Load(); broken != nil {
-		return fmt.Errorf("the connection ended: %w", *broken)
+	if failure := s.conn.failure(); failure != nil {
+		return fmt.Errorf("the connection ended: %w", failure)
 	}
 	return err
 }
