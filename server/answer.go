@@ -22,14 +22,12 @@ func (a *answerer) everLed() bool {
 	return a.position.LeaderAddress() != "" || a.store.AppliedIndex() > 0
 }
 
-// now answers at once, or after the wait of a blocking query that may be stale.
-func (a *answerer) now(ctx context.Context, h *rpc.Handler, req rpc.Request) (any, error) {
-	return a.blocking(ctx, h, req, func(context.Context) error { return nil })
-}
-
-// blocking answers as soon as the index of the answer is above the one the query
-// brought. Before it looks again after a change, fresh must prove the state recent.
-func (a *answerer) blocking(ctx context.Context, h *rpc.Handler, req rpc.Request, fresh func(context.Context) error) (any, error) {
+// answer answers at once, or with a blocking query as soon as the index of the answer is
+// above the one the query brought.
+//
+// Who must not be told old news had the state proven recent before. That holds for the
+// whole wait: what wakes a query is a committed change, and the state only goes forward.
+func (a *answerer) answer(ctx context.Context, h *rpc.Handler, req rpc.Request) (any, error) {
 	env := req.Envelope()
 	authz, err := a.resolver.Resolve(ctx, *env.Token)
 	if err != nil {
@@ -61,9 +59,6 @@ func (a *answerer) blocking(ctx context.Context, h *rpc.Handler, req rpc.Request
 			}
 			a.complete(meta) // the wait is over: what there is, is the answer
 			return reply, nil
-		}
-		if err := fresh(ctx); err != nil {
-			return nil, err
 		}
 	}
 }

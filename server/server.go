@@ -99,7 +99,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	if s.table, err = newTable(Table{
 		datacenter: cfg.Datacenter, hold: cfg.Hold, position: s.node, router: s.network.router,
-		answer: &answerer{store: domains.store, resolver: cfg.Resolver, position: s.node},
+		answerer: &answerer{store: domains.store, resolver: cfg.Resolver, position: s.node},
 	}, newMetrics(cfg.Registerer), s.handlers(domains)); err != nil {
 		return nil, errors.Join(err, s.node.Shutdown())
 	}

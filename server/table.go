@@ -39,7 +39,7 @@ type Table struct {
 	methods    map[string]*method
 	position   Position
 	router     Router
-	answer     *answerer
+	answerer   *answerer
 }
 
 // method is one entry of the table.
@@ -112,14 +112,14 @@ func (t *Table) route(ctx context.Context, h *method, req rpc.Request, newReply 
 	}
 	switch {
 	case h.Route != rpc.Forward:
-		return t.answer.now(ctx, &h.Handler, req)
+		return t.answerer.answer(ctx, &h.Handler, req)
 	case env.Query == nil || h.Leader:
 		return t.atLeader(ctx, &h.Handler, req, newReply)
 	case env.Query.AllowStale:
-		if !t.answer.everLed() {
+		if !t.answerer.everLed() {
 			return nil, rpc.ErrNoLeader
 		}
-		return t.answer.now(ctx, &h.Handler, req)
+		return t.answerer.answer(ctx, &h.Handler, req)
 	}
 	return t.read(ctx, &h.Handler, req)
 }
@@ -134,7 +134,7 @@ func (t *Table) atLeader(ctx context.Context, h *rpc.Handler, req rpc.Request, n
 				return err
 			}
 			defer timed(h.Timer, time.Now())
-			reply, err = t.answer.now(ctx, h, req)
+			reply, err = t.answerer.answer(ctx, h, req)
 			return err
 		}
 		leader := t.position.LeaderAddress()
@@ -169,13 +169,10 @@ func (t *Table) provenLead(ctx context.Context, req rpc.Request) error {
 
 // read answers here once this server's state is proven to be recent enough.
 func (t *Table) read(ctx context.Context, h *rpc.Handler, req rpc.Request) (any, error) {
-	fresh := func(ctx context.Context) error {
-		return t.holding(ctx, t.position.ReadIndex)
-	}
-	if err := fresh(ctx); err != nil {
+	if err := t.holding(ctx, t.position.ReadIndex); err != nil {
 		return nil, err
 	}
-	return t.answer.blocking(ctx, h, req, fresh)
+	return t.answerer.answer(ctx, h, req)
 }
 
 // retryEvery is how often a call that waits for a leader looks again.
