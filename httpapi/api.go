@@ -71,7 +71,7 @@ func New(cfg Config) *API {
 		a.cfg.UI = compressed(cfg.UI)
 	}
 	for _, routes := range []map[string]route{
-		a.kvRoutes(), a.txnRoutes(), a.catalogRoutes(), a.healthRoutes(),
+		a.kvRoutes(), a.sessionRoutes(), a.txnRoutes(), a.catalogRoutes(), a.healthRoutes(),
 		a.agentRoutes(), a.statusRoutes(), a.operatorRoutes(), a.snapshotRoutes(),
 	} {
 		for path, r := range routes {

@@ -17,6 +17,7 @@ import (
 	"github.com/hanse-project/hanse/kv"
 	"github.com/hanse-project/hanse/operator"
 	"github.com/hanse-project/hanse/rpc"
+	"github.com/hanse-project/hanse/session"
 	"github.com/hanse-project/hanse/store"
 	"github.com/hanse-project/hanse/txn"
 )
@@ -35,7 +36,7 @@ type server struct {
 
 func newServer(t testing.TB, dc string, raftServer raft.Server, keyring *ring) *server {
 	t.Helper()
-	s, err := store.New(kv.Module(), catalog.Module(), txn.Module())
+	s, err := store.New(catalog.Module(), session.Module(), kv.Module(), txn.Module())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,8 +46,9 @@ func newServer(t testing.TB, dc string, raftServer raft.Server, keyring *ring) *
 	ops := operator.NewEndpoint(log, keyring, lasts, func(context.Context, string, *operator.KeyringRequest) (*operator.KeyringResponses, error) {
 		return keyring.remote, nil
 	})
+	timers := session.NewTimers(s, srv, hclog.NewNullLogger())
 	for _, handlers := range [][]rpc.Handler{
-		kv.NewEndpoint(s, srv, 512<<10).Methods(), catalog.NewEndpoint(s, srv, dc).Methods(),
+		session.NewEndpoint(s, srv, timers).Methods(), kv.NewEndpoint(s, srv, 512<<10).Methods(), catalog.NewEndpoint(s, srv, dc).Methods(),
 		txn.NewEndpoint(s, srv, dc, 512<<10).Methods(), ops.Methods(),
 	} {
 		for _, h := range handlers {

@@ -86,7 +86,7 @@ func complete(s *Session) error {
 	default:
 		return rpc.Failed(fmt.Sprintf("Invalid Behavior setting '%s'", s.Behavior))
 	}
-	if len(s.NodeChecks) == 0 {
+	if len(s.Checks) > 0 && len(s.NodeChecks) == 0 {
 		s.NodeChecks = s.Checks
 	}
 	s.Checks = nil
