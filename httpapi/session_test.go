@@ -216,6 +216,34 @@ func TestWhoMayNotHasNoSessions(t *testing.T) {
 	}
 }
 
+// The patterns of Vault: a lock is checked by every write, and a session ends in one.
+func TestSessionsInATransaction(t *testing.T) {
+	face := newSessionFace(t)
+	var made struct{ ID string }
+	if err := json.Unmarshal(do(face, "PUT", "/v1/session/create", "").Body.Bytes(), &made); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		ops    string
+		status int
+		says   string
+	}{
+		{`[{"KV":{"Verb":"lock","Key":"a","Session":"ID"}},{"KV":{"Verb":"set","Key":"b"}}]`, 200, `"LockIndex":1,"Key":"a"`},
+		{`[{"KV":{"Verb":"check-session","Key":"a","Session":"ID"}},{"KV":{"Verb":"set","Key":"b"}}]`, 200, `"Key":"b"`},
+		{`[{"KV":{"Verb":"check-session","Key":"a","Session":"other"}},{"KV":{"Verb":"set","Key":"b"}}]`, 409, `"OpIndex":0,"What":"failed session check for key \"a\"`},
+		{`[{"KV":{"Verb":"check-session","Key":"a","Session":"ID"}}]`, 200, `"KnownLeader":true`},
+		{`[{"Session":{"Verb":"nope","Session":{"ID":"ID"}}}]`, 409, `unknown Session operation: nope`},
+		{`[{"Session":{"Verb":"delete","Session":{"ID":"ID"}}}]`, 200, `{"Results":[],"Errors":null}`},
+		{`[{"KV":{"Verb":"check-session","Key":"a","Session":"ID"}}]`, 409, `current session \"\" !=`},
+		{`[{"Session":"delete"}]`, 400, `Failed to parse body`},
+	} {
+		w := do(face, "PUT", "/v1/txn", strings.ReplaceAll(c.ops, `"ID"}`, `"`+made.ID+`"}`))
+		if w.Code != c.status || !strings.Contains(w.Body.String(), c.says) {
+			t.Errorf("%s: %d %s, want %d %s", c.ops, w.Code, w.Body, c.status, c.says)
+		}
+	}
+}
+
 func FuzzSessionBody(f *testing.F) {
 	for _, seed := range []string{
 		``, `{}`, `{"TTL":"15s","LockDelay":"1ms","Behavior":"delete","Name":"a"}`, `{"LockDelay":1e400}`, `{"LockDelay":[{}]}`,

@@ -10,6 +10,7 @@ import (
 	"github.com/hanse-project/hanse/catalog"
 	"github.com/hanse-project/hanse/kv"
 	"github.com/hanse-project/hanse/rpc"
+	"github.com/hanse-project/hanse/session"
 	"github.com/hanse-project/hanse/txn"
 )
 
@@ -23,7 +24,12 @@ type txnOp struct {
 	Node    *txn.NodeOp
 	Service *txn.ServiceOp
 	Check   *txn.CheckOp
-	Session any
+	Session *txnSession
+}
+
+type txnSession struct {
+	Verb    session.Verb
+	Session struct{ ID string }
 }
 
 type txnKV struct {
@@ -37,11 +43,14 @@ type txnKV struct {
 
 // op is the operation as servers send it.
 func (o *txnOp) op() *txn.Op {
-	op := &txn.Op{Node: o.Node, Service: o.Service, Check: o.Check, Session: o.Session}
+	op := &txn.Op{Node: o.Node, Service: o.Service, Check: o.Check}
 	if o.KV != nil {
 		op.KV = &txn.KVOp{Verb: o.KV.Verb, DirEnt: kv.Entry{
 			Key: o.KV.Key, Value: o.KV.Value, Flags: o.KV.Flags, Session: o.KV.Session, ModifyIndex: o.KV.Index,
 		}}
+	}
+	if o.Session != nil {
+		op.Session = &txn.SessionOp{Verb: o.Session.Verb, Session: session.Session{ID: o.Session.Session.ID}}
 	}
 	return op
 }

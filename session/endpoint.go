@@ -109,7 +109,7 @@ func complete(s *Session) error {
 // destroy ends a session. One that is not there has ended already.
 func (e *Endpoint) destroy(ctx context.Context, call *rpc.Call, id string) (*string, error) {
 	if id == "" {
-		return nil, rpc.Failed("Must provide ID")
+		return nil, errNoID
 	}
 	s, found := Lookup(e.store.Read(nil), id)
 	if !found {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/hanse-project/hanse/catalog"
 	"github.com/hanse-project/hanse/kv"
+	"github.com/hanse-project/hanse/session"
 	"github.com/hanse-project/hanse/store"
 )
 
@@ -62,6 +63,8 @@ func operate(tx *store.Tx, op *Op) ([]*Result, error) {
 		return one(catalog.OperateService(tx, op.Service.Verb, op.Service.Node, &op.Service.Service))
 	case op.Check != nil:
 		return one(catalog.OperateCheck(tx, op.Check.Verb, &op.Check.Check))
+	case op.Session != nil:
+		return nil, session.Operate(tx, op.Session.Verb, op.Session.Session.ID)
 	}
 	return nil, errEmpty
 }

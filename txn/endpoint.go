@@ -8,6 +8,7 @@ import (
 	"github.com/hanse-project/hanse/catalog"
 	"github.com/hanse-project/hanse/kv"
 	"github.com/hanse-project/hanse/rpc"
+	"github.com/hanse-project/hanse/session"
 	"github.com/hanse-project/hanse/store"
 )
 
@@ -24,8 +25,7 @@ var (
 
 // Errors of single operations.
 var (
-	errEmpty     = errors.New("the operation is empty: give one of KV, Node, Service and Check")
-	errSession   = errors.New("operations on sessions need sessions, which this version of Hanse does not have yet")
+	errEmpty     = errors.New("the operation is empty: give one of KV, Node, Service, Check and Session")
 	errIntention = errors.New("operations on intentions are not supported")
 	errWrites    = errors.New("the operation writes, and this is a read-only transaction")
 )
@@ -124,7 +124,7 @@ func (e *Endpoint) complete(op *Op) (*Op, error) {
 	case op.Check != nil:
 		return completeCheck(*op.Check)
 	case op.Session != nil:
-		return nil, errSession
+		return op, session.CheckOperation(op.Session.Verb, op.Session.Session.ID)
 	case op.Intention != nil:
 		return nil, errIntention
 	}
@@ -197,6 +197,8 @@ func allow(call *rpc.Call, v *store.View, op *Op) error {
 		return kv.Allow(call, op.KV.Verb, op.KV.DirEnt.Key)
 	case op.reads():
 		return nil
+	case op.Session != nil:
+		return session.Allow(call, v, op.Session.Session.ID)
 	case op.Node != nil:
 		return allowNode(call, v, &op.Node.Node)
 	case op.Service != nil:

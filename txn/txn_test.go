@@ -12,6 +12,7 @@ import (
 	"github.com/hanse-project/hanse/catalog"
 	"github.com/hanse-project/hanse/kv"
 	"github.com/hanse-project/hanse/rpc"
+	"github.com/hanse-project/hanse/session"
 	"github.com/hanse-project/hanse/store"
 	"github.com/hanse-project/hanse/store/storetest"
 )
@@ -27,7 +28,7 @@ type dc struct {
 }
 
 func newDC(t testing.TB) *dc {
-	s, log := storetest.New(t, kv.Module(), catalog.Module(), Module())
+	s, log := storetest.New(t, catalog.Module(), session.Module(), kv.Module(), Module())
 	return &dc{t, s, log, NewEndpoint(s, log, "dc1", limit)}
 }
 
@@ -192,9 +193,8 @@ func TestTheCatalogInATransaction(t *testing.T) {
 		{checkOp(catalog.Get, "n1", "x", ""), `check \"x\" on node \"n1\" doesn't exist`},
 		{checkOp(catalog.Set, "n2", "c", ""), `Missing node registration`},
 		{checkOp(catalog.Set, "n1", "c", "db"), `Unknown service ID 'db' for check ID 'c'`},
-		{&Op{}, `the operation is empty: give one of KV, Node, Service and Check`},
-		{nil, `the operation is empty: give one of KV, Node, Service and Check`},
-		{&Op{Session: map[string]any{"Verb": "delete"}}, `operations on sessions need sessions, which this version of Hanse does not have yet`},
+		{&Op{}, `the operation is empty: give one of KV, Node, Service, Check and Session`},
+		{nil, `the operation is empty: give one of KV, Node, Service, Check and Session`},
 		{key(kv.Lock, "a"), `invalid session \"\"`},
 		{key(kv.CheckSession, "a"), `failed to check session \"\" on key \"a\": key doesn't exist`},
 		{key(kv.Set, ""), `Must provide key`},

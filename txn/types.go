@@ -4,6 +4,7 @@ import (
 	"github.com/hanse-project/hanse/catalog"
 	"github.com/hanse-project/hanse/kv"
 	"github.com/hanse-project/hanse/rpc"
+	"github.com/hanse-project/hanse/session"
 )
 
 // Op is one operation. Exactly one of its fields is set.
@@ -12,8 +13,8 @@ type Op struct {
 	Node    *NodeOp
 	Service *ServiceOp
 	Check   *CheckOp
-	// Session and Intention are known on the wire; each operation on one is refused.
-	Session   any
+	Session *SessionOp
+	// Intention is known on the wire; each operation on one is refused.
 	Intention any
 }
 
@@ -40,6 +41,12 @@ type ServiceOp struct {
 type CheckOp struct {
 	Verb  catalog.Verb
 	Check catalog.HealthCheck
+}
+
+// SessionOp is an operation on a session. The only verb is delete.
+type SessionOp struct {
+	Verb    session.Verb
+	Session session.Session
 }
 
 // Request asks for operations of all kinds.
