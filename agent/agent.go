@@ -113,21 +113,12 @@ func New(cfg *config.Config, opts Options) (_ *Agent, err error) {
 	return a, a.writePIDFile()
 }
 
-// openDataDir makes the data directory and locks it.
+// openDataDir makes the data directory and locks it. There is none without a
+// configured one.
 func (a *Agent) openDataDir() (*consensus.DirLock, error) {
 	dir := a.cfg.DataDir
 	if dir == "" {
 		return nil, nil
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("make the data directory (data_dir): %w", err)
-	}
-	probe, err := os.CreateTemp(dir, ".probe-*")
-	if err != nil {
-		return nil, fmt.Errorf("the data directory %s (data_dir) cannot be written: %w; give its owner the right to, or choose another", dir, err)
-	}
-	if err := errors.Join(probe.Close(), os.Remove(probe.Name())); err != nil {
-		return nil, fmt.Errorf("the data directory %s (data_dir): %w", dir, err)
 	}
 	lock, err := consensus.LockDir(dir)
 	if err != nil {
@@ -195,13 +186,14 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.parts.run("HTTP", httpWithin, a.fail, a.http.run)
 	a.log.Info("Started agent", "server", a.cfg.Server, "datacenter", a.cfg.Datacenter, "node", a.cfg.NodeName)
 	<-a.stopping.Done()
-	cause := context.Cause(a.stopping)
-	a.log.Info("Stopping agent", "cause", cause)
-	err := a.parts.stop()
-	if failure, failed := errors.AsType[*partError](cause); failed {
-		return errors.Join(failure, err)
+	// A failure is for the caller to tell, who gets it.
+	failure, failed := errors.AsType[*partError](context.Cause(a.stopping))
+	if failed {
+		a.log.Info("Stopping agent, because a part of it failed")
+		return errors.Join(failure, a.parts.stop())
 	}
-	return err
+	a.log.Info("Stopping agent", "cause", context.Cause(a.stopping))
+	return a.parts.stop()
 }
 
 // fail ends the agent because a part of it cannot go on.

@@ -18,13 +18,13 @@ func hostPort(host string, port int) string { return net.JoinHostPort(host, strc
 // an error; what is retried goes on until it is reached or given up.
 func (a *Agent) join(ctx context.Context) error {
 	cfg := a.cfg
-	if err := startJoin("LAN", "start_join", cfg.StartJoinLAN, a.lan.Join); err != nil {
+	if err := startJoin("start_join", cfg.StartJoinLAN, a.lan.Join); err != nil {
 		return err
 	}
 	var wan func([]string) (int, error)
 	if a.wan != nil {
 		wan = a.wan.Join
-		if err := startJoin("WAN", "start_join_wan", cfg.StartJoinWAN, wan); err != nil {
+		if err := startJoin("start_join_wan", cfg.StartJoinWAN, wan); err != nil {
 			return err
 		}
 	}
@@ -38,12 +38,12 @@ func (a *Agent) join(ctx context.Context) error {
 	return errors.Join(lanErr, wanErr)
 }
 
-func startJoin(pool, key string, addrs []string, join func([]string) (int, error)) error {
+func startJoin(key string, addrs []string, join func([]string) (int, error)) error {
 	if len(addrs) == 0 {
 		return nil
 	}
 	if _, err := join(addrs); err != nil {
-		return fmt.Errorf("join the %s pool at %v (%s): %w; use retry_join for agents that may start later", pool, addrs, key, err)
+		return fmt.Errorf("%s is tried once (retry_join would go on): %w", key, err)
 	}
 	return nil
 }

@@ -24,13 +24,9 @@ type parts struct {
 }
 
 // partError is the end of a part that was not told to end.
-type partError struct {
-	name string
-	err  error
-}
+type partError struct{ error }
 
-func (e *partError) Error() string { return e.name + ": " + e.err.Error() }
-func (e *partError) Unwrap() error { return e.err }
+func (e *partError) Unwrap() error { return e.error }
 
 // errStopping is the cause of the end of every part that is told to end.
 var errStopping = errors.New("the agent is stopping")
@@ -48,7 +44,7 @@ func (p *parts) run(name string, within time.Duration, fail func(*partError), do
 	go func() {
 		err := do(ctx)
 		if err != nil && ctx.Err() == nil {
-			fail(&partError{name, err})
+			fail(&partError{err})
 			err = nil
 		}
 		ended <- err
