@@ -70,9 +70,14 @@ func TestServersThatAllStartAtOnceFormOneCluster(t *testing.T) {
 
 // An intruder differs from the agents of a datacenter in one thing, and is told so.
 func TestAgentThatDoesNotBelongIsRefusedWithTheReason(t *testing.T) {
-	const id = "11111111-2222-3333-4444-555555555555"
+	const (
+		id       = "11111111-2222-3333-4444-555555555555"
+		oneKey   = "pUqJrVyVRj5jsiYEkM/tFQYfWyJIv4s3XkvDwy7Cu5s="
+		otherKey = "aUqJrVyVRj5jsiYEkM/tFQYfWyJIv4s3XkvDwy7Cu5s="
+	)
 	for name, c := range map[string]struct {
-		flags []string
+		pool  []string // flags of those who are there first
+		flags []string // of the intruder
 		// wants must all be in the intruder's log.
 		wants []string
 	}{
@@ -82,14 +87,20 @@ func TestAgentThatDoesNotBelongIsRefusedWithTheReason(t *testing.T) {
 			flags: []string{"-node-id", id}, wants: []string{id}},
 		"another datacenter": {
 			flags: []string{"-datacenter", "beijing"}, wants: []string{"beijing", "shanghai"}},
+		"a gossip key where others have none": {
+			flags: []string{"-encrypt", oneKey}, wants: []string{"encrypt"}},
+		"no gossip key where others have one": {
+			pool: []string{"-encrypt", oneKey}, wants: []string{"encrypt"}},
 		"another gossip key": {
-			flags: []string{"-encrypt", "pUqJrVyVRj5jsiYEkM/tFQYfWyJIv4s3XkvDwy7Cu5s="}, wants: []string{"encrypt"}},
+			pool: []string{"-encrypt", oneKey}, flags: []string{"-encrypt", otherKey}, wants: []string{"encrypt"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			fed := lab.New(t, lab.Processes(), lab.Servers("shanghai", 3), lab.Clients("shanghai", 1))
 			dc, intruder := fed.DC("shanghai"), fed.Node("shanghai-c1")
-			fed.Node("shanghai-s1").Flags = []string{"-node-id", id}
-			for _, n := range dc.Servers() {
+			for i, n := range dc.Servers() {
+				if n.Flags = c.pool; i == 0 {
+					n.Flags = append([]string{"-node-id", id}, c.pool...)
+				}
 				n.Start(t)
 			}
 			dc.WaitWhole(t)

@@ -2,7 +2,10 @@ package fault
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/hashicorp/consul/api"
@@ -55,8 +58,11 @@ func waitStatus(t *testing.T, at *lab.Node, member, want string) {
 	})
 }
 
+// quickVote gives a server that comes back its vote soon.
+var quickVote = lab.Flags("-hcl", `autopilot { server_stabilization_time = "500ms" }`)
+
 func TestServerThatLeavesIsGoneEverywhere(t *testing.T) {
-	fed := lab.Start(t, lab.Processes(), lab.Servers("shanghai", 3), lab.Clients("shanghai", 1))
+	fed := lab.Start(t, lab.Processes(), quickVote, lab.Servers("shanghai", 3), lab.Clients("shanghai", 1))
 	dc := fed.DC("shanghai")
 	w := begin(t, 4, dc.Nodes...)
 	w.waitAcked(t, 50)
@@ -83,43 +89,49 @@ func TestServerThatLeavesIsGoneEverywhere(t *testing.T) {
 }
 
 func TestFailedNodeIsCriticalUntilItIsForcedOut(t *testing.T) {
-	fed := lab.Start(t, lab.Processes(), lab.QuickGossip(), lab.Servers("shanghai", 3), lab.Clients("shanghai", 2))
+	fed := lab.Start(t, lab.Processes(), lab.QuickGossip(), lab.Servers("shanghai", 3), lab.Clients("shanghai", 3))
 	dc, at := fed.DC("shanghai"), fed.Node("shanghai-s1")
-	failed, pruned := fed.Node("shanghai-c1"), fed.Node("shanghai-c2")
-	for _, n := range []*lab.Node{failed, pruned} {
+	back, forced, pruned := fed.Node("shanghai-c1"), fed.Node("shanghai-c2"), fed.Node("shanghai-c3")
+	victims := []*lab.Node{back, forced, pruned}
+	for _, n := range victims {
 		at.WaitHealth(t, n.Name, api.HealthPassing)
 		n.Kill(t)
 	}
-	for _, n := range []*lab.Node{failed, pruned} {
+	for _, n := range victims {
 		at.WaitHealth(t, n.Name, api.HealthCritical)
 	}
-	failed.Start(t)
-	at.WaitHealth(t, failed.Name, api.HealthPassing)
-	failed.Kill(t)
-	at.WaitHealth(t, failed.Name, api.HealthCritical)
-
-	if err := at.API(t).Agent().ForceLeave(failed.Name); err != nil {
-		t.Fatal(err)
-	}
-	if err := at.API(t).Agent().ForceLeavePrune(pruned.Name); err != nil {
-		t.Fatal(err)
-	}
+	back.Start(t)
+	at.WaitHealth(t, back.Name, api.HealthPassing)
 	for _, n := range dc.Servers() {
-		waitStatus(t, n, failed.Name, "left")
-		waitStatus(t, n, pruned.Name, "")
-		n.WaitCatalog(t, "shanghai-s1", "shanghai-s2", "shanghai-s3")
+		force(t, at, n, forced.Name, "left", (*api.Agent).ForceLeave)
+		force(t, at, n, pruned.Name, "", (*api.Agent).ForceLeavePrune)
+		n.WaitCatalog(t, back.Name, "shanghai-s1", "shanghai-s2", "shanghai-s3")
 	}
 	if err := at.API(t).Agent().ForceLeave("nobody"); err == nil {
 		t.Error("a node that does not exist was forced out")
 	}
-	failed.Start(t)
+	forced.Start(t)
 	pruned.Start(t)
 	dc.WaitWhole(t)
 }
 
+// force forces a member out at one server until another one has heard of it: one that
+// heard the member's last words after the first did does not believe it at once.
+func force(t *testing.T, at, other *lab.Node, member, want string, leave func(*api.Agent, string) error) {
+	t.Helper()
+	lab.Until(t, fmt.Sprintf("%s is %q for %s", member, want, other.Name), func() error {
+		if got := status(t, other, member); got == want {
+			return nil
+		}
+		if err := leave(at.API(t).Agent(), member); err != nil && status(t, at, member) != "" {
+			return err
+		}
+		return fmt.Errorf("it is %q", status(t, other, member))
+	})
+}
+
 func TestDeadServerIsTakenOutOfTheQuorumAndLetInAgain(t *testing.T) {
-	fed := lab.Start(t, lab.Processes(), lab.QuickGossip(), lab.Servers("shanghai", 3),
-		lab.Flags("-hcl", `autopilot { server_stabilization_time = "500ms" }`))
+	fed := lab.Start(t, lab.Processes(), lab.QuickGossip(), quickVote, lab.Servers("shanghai", 3))
 	dc := fed.DC("shanghai")
 	victim := dc.Followers(t)[0]
 	victim.Kill(t)
@@ -142,14 +154,40 @@ func TestAgentsRejoinFromWhatTheyRemember(t *testing.T) {
 		n.Alone = true
 	}
 	client := fed.Node("shanghai-c1")
+	remembers(t, client, "local", "shanghai-s1", "shanghai-s2", "shanghai-s3")
 	client.Kill(t)
 	client.Start(t)
 	server := fed.Node("shanghai-s1")
 	server.Restart(t)
 	fed.WaitWhole(t)
 	for _, n := range fed.Nodes() {
+		if n.DC.Name == "shanghai" {
+			remembers(t, n, "local", "shanghai-s1", "shanghai-s2", "shanghai-s3")
+		}
+		if n.Server {
+			remembers(t, n, "remote", "shanghai-s1.shanghai", "beijing-s1.beijing")
+		}
+	}
+	for _, n := range fed.Nodes() {
 		n.Kill(t)
 	}
 	fed.Launch(t)
 	fed.WaitWhole(t)
+}
+
+// remembers waits until the snapshot of one of n's pools is on disk with these members.
+func remembers(t *testing.T, n *lab.Node, pool string, members ...string) {
+	t.Helper()
+	lab.Until(t, fmt.Sprintf("%s remembers %v", n.Name, members), func() error {
+		snapshot, err := os.ReadFile(filepath.Join(n.DataDir(), "serf", pool+".snapshot"))
+		if err != nil {
+			return err
+		}
+		for _, m := range members {
+			if m != n.Name && !strings.Contains(string(snapshot), "alive: "+m+" ") {
+				return fmt.Errorf("it does not remember %s", m)
+			}
+		}
+		return nil
+	})
 }

@@ -33,7 +33,7 @@ func TestOneWayTroubleBetweenServersIsNoTroubleForClients(t *testing.T) {
 		for _, other := range others {
 			trouble.make(leader, other)
 		}
-		w.waitAcked(t, 60)
+		w.waitAcked(t, 20)
 		for _, other := range others {
 			fed.Heal(t, leader.Name, other.Name)
 		}
@@ -51,11 +51,11 @@ func TestWritesFromAnotherDatacenterAreNotLost(t *testing.T) {
 	fed.Delay(t, "shanghai", "beijing", 20*time.Millisecond)
 	w.waitAcked(t, 100)
 	old := beijing.KillLeader(t)
-	w.waitAcked(t, 60)
+	w.waitAcked(t, 30)
 	fed.Cut(t, "shanghai", "beijing")
 	w.waitErrors(t, 20)
 	fed.Heal(t, "shanghai", "beijing")
 	old.Start(t)
-	w.waitAcked(t, 60)
+	w.waitAcked(t, 30)
 	w.check(t)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 )
 
@@ -42,7 +43,9 @@ type running interface {
 	stop() error
 	// kill ends the agent without a word to anybody.
 	kill()
-	// signal freezes and thaws.
+	// end ends the agent when the test is over, as fast as that goes.
+	end() error
+	// freeze makes the agent stand still, or go on.
 	freeze(bool) error
 	// done is closed once the agent has ended.
 	done() <-chan struct{}
@@ -177,17 +180,22 @@ func (f *Federation) WaitWhole(t testing.TB) {
 
 // end stops what still runs, and looks for what must not be found in a log.
 func (f *Federation) end(t testing.TB) {
-	var errs []error
 	if l := f.place.network(); l != nil {
 		l.healAll()
 	}
-	for _, n := range f.Nodes() {
-		if r := n.take(); r != nil {
-			r.kill()
-		}
-		n.client.CloseIdleConnections()
-		errs = append(errs, n.checkLog())
+	nodes := f.Nodes()
+	errs := make([]error, len(nodes))
+	var ending sync.WaitGroup
+	for i, n := range nodes {
+		ending.Go(func() {
+			if agent := n.take(); agent != nil {
+				errs[i] = agent.end()
+			}
+			n.client.CloseIdleConnections()
+			errs[i] = errors.Join(errs[i], n.checkLog())
+		})
 	}
+	ending.Wait()
 	if err := errors.Join(errs...); err != nil {
 		t.Error(err)
 	}

@@ -86,6 +86,8 @@ func (g *goroutines) stop() error {
 	}
 }
 
+func (g *goroutines) end() error { return g.stop() }
+
 // kill cuts the agent off, so that nobody hears it stop.
 func (g *goroutines) kill() {
 	var undo []func()

@@ -82,6 +82,11 @@ func (p *process) kill() {
 	<-p.ended
 }
 
+func (p *process) end() error {
+	p.kill()
+	return nil
+}
+
 func (p *process) done() <-chan struct{} { return p.ended }
 
 // freeze returns when the process really stands still, or runs again.

@@ -9,6 +9,9 @@ import (
 // what must be quick is measured by benchmarks.
 const patience = time.Minute
 
+// worthTelling is a wait that the log of the test mentions.
+const worthTelling = time.Second
+
 // lookAgain is how often [Until] looks.
 const lookAgain = 20 * time.Millisecond
 
@@ -16,10 +19,14 @@ const lookAgain = 20 * time.Millisecond
 // missing last.
 func Until(t testing.TB, what string, holds func() error) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
+	begin := time.Now()
+	deadline := begin.Add(patience)
 	for {
 		err := holds()
 		if err == nil {
+			if took := time.Since(begin); took > worthTelling {
+				t.Logf("%s: after %v", what, took.Round(time.Millisecond))
+			}
 			return
 		}
 		if time.Now().After(deadline) {
