@@ -29,7 +29,7 @@ type bench struct {
 type section struct {
 	name string
 	rows []row
-	open func(b *bench) (*setup, error)
+	open func(b *bench, s *setup) error
 }
 
 // row is one line of the report, or several that are measured together.
@@ -41,6 +41,7 @@ type row struct {
 func main() {
 	run := flag.String("run", "", "measure only rows whose \"section/name\" matches this `regexp`")
 	short := flag.Bool("short", false, "measure each row for a short time")
+	span := flag.Duration("for", 0, "measure each row under load for this `time` instead of 5s")
 	bin := flag.String("bin", "", "measure this `binary` instead of building ./cmd/hanse")
 	list := flag.Bool("list", false, "print the names of the rows")
 	echo := flag.String("echo", "", "serve the bare HTTP reference on this `address` (used by the program itself)")
@@ -64,6 +65,9 @@ func main() {
 	b := &bench{ctx: ctx, bin: *bin, span: 5 * time.Second, repeat: 5, out: &report{w: os.Stdout}}
 	if *short {
 		b.span, b.repeat = time.Second, 2
+	}
+	if *span > 0 {
+		b.span = *span
 	}
 	exitOn(b.measure(selected))
 }
@@ -117,11 +121,7 @@ func (b *bench) section(s section, selected *regexp.Regexp) error {
 	env := &setup{}
 	defer env.close()
 	if s.open != nil {
-		opened, err := s.open(b)
-		if opened != nil {
-			env = opened
-		}
-		if err != nil {
+		if err := s.open(b, env); err != nil {
 			return err
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -76,14 +77,27 @@ func measureEcho(b *bench, _ *setup) error {
 		return err
 	}
 	b.out.print(line{what: "bare net/http: get c=64", got: perSecond(r.rate()), note: r.note()})
-	return nil
+	return watchRow{what: "bare net/http: 1,000 waiters, PUT to last answer", path: "/wait"}.measure(b, a, []*agent{a})
 }
 
 // serveEcho answers every request with the same bytes, about as many as an entry has.
+// Who asks with an index waits for the next PUT.
 func serveEcho(addr string) error {
 	body := make([]byte, 300)
+	var mu sync.Mutex
+	changed := make(chan struct{})
 	return http.ListenAndServe(addr, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
+		mu.Lock()
+		wait := changed
+		if r.Method == http.MethodPut {
+			close(changed)
+			changed = make(chan struct{})
+		}
+		mu.Unlock()
+		if r.URL.Query().Has("index") {
+			<-wait
+		}
 		w.Header()["Content-Type"] = []string{"application/json"}
 		_, _ = w.Write(body)
 	}))

@@ -30,36 +30,35 @@ func wanSection() section {
 
 // openWAN starts two datacenters of three servers. The server ports of each are reached
 // by the other through links; gossip is not, so that it finds no cut.
-func openWAN(b *bench) (*setup, error) {
-	s := &setup{}
+func openWAN(b *bench, s *setup) error {
 	conf := map[string]any{"advertise_addr_wan": farIP, "serf_wan": farIP}
 	shanghai, err := b.datacenter(s, "shanghai", 3, conf)
 	if err != nil {
-		return s, err
+		return err
 	}
 	beijing, err := b.datacenter(s, "beijing", 3, conf)
 	if err != nil {
-		return s, err
+		return err
 	}
 	for _, a := range s.agents {
 		port := strconv.Itoa(a.server)
 		l, err := newLink(net.JoinHostPort(farIP, port), net.JoinHostPort("127.0.0.1", port), wanDelay)
 		if err != nil {
-			return s, err
+			return err
 		}
 		s.links = append(s.links, l)
 	}
 	if err := b.fill(beijing[0], listPrefix, listSize); err != nil {
-		return s, err
+		return err
 	}
 	// Each joins by itself: what a server knows of its neighbours is not where their WAN
 	// gossip listens here.
 	for _, a := range s.agents[1:] {
 		if _, err := a.call(b.ctx, "PUT", "/v1/agent/join/"+shanghai[0].wan+"?wan=1", nil); err != nil {
-			return s, err
+			return err
 		}
 	}
-	return s, b.usable(s.agents, map[string]string{"shanghai": "beijing", "beijing": "shanghai"})
+	return b.usable(s.agents, map[string]string{"shanghai": "beijing", "beijing": "shanghai"})
 }
 
 // usable waits until every server gets an answer from the other datacenter.

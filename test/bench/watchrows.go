@@ -40,39 +40,44 @@ func (c *crowd) close() {
 // settled is how long servers get to take up a thousand questions.
 const settled = 500 * time.Millisecond
 
-// watchOneKey has all of them wait for one key, and measures from before the write to
-// the last answer.
-func watchOneKey(b *bench, s *setup) error {
+// watchRow has all of them wait for one key, and measures from before the write to the
+// last answer.
+type watchRow struct{ what, target, consul, path string }
+
+func (r watchRow) run(b *bench, s *setup) error {
 	at, _, err := leader(b.ctx, s.agents)
 	if err != nil {
 		return err
 	}
+	return r.measure(b, at, s.agents)
+}
+
+func (r watchRow) measure(b *bench, at *agent, servers []*agent) error {
 	c, err := newCrowd(at.http)
 	if err != nil {
 		return err
 	}
 	defer c.close()
-	const path = "/v1/kv/bench/watch/one"
 	writer, err := dial(at.http)
 	if err != nil {
 		return err
 	}
 	defer writer.Close()
-	put := appendPut(nil, path, value)
+	put := appendPut(nil, r.path, value)
 	if _, _, err := writer.do(put); err != nil {
 		return err
 	}
-	_, index, err := writer.do(appendGet(nil, path))
+	_, index, err := writer.do(appendGet(nil, r.path))
 	if err != nil {
 		return err
 	}
-	cpu := cpuOf(s.agents)
+	cpu := cpuOf(servers)
 	var took []time.Duration
 	for range max(4*b.repeat, 5) {
 		errs := make([]error, watchers)
 		indexes := make([]uint64, watchers)
 		var done sync.WaitGroup
-		get := appendGet(nil, path+"?wait=60s&index="+strconv.FormatUint(index, 10))
+		get := appendGet(nil, r.path+"?wait=60s&index="+strconv.FormatUint(index, 10))
 		for i, conn := range c.conns {
 			done.Go(func() { _, indexes[i], errs[i] = conn.do(get) })
 		}
@@ -94,8 +99,8 @@ func watchOneKey(b *bench, s *setup) error {
 	rounds := time.Duration(len(took))
 	slices.Sort(took)
 	b.out.print(line{
-		what: "1,000 watchers, one key: PUT to last answer", got: millis(took[len(took)/2]), target: "15 ms", consul: "37 ms",
-		note: fmt.Sprintf("%d rounds, slowest %s; servers %s per watcher", rounds, millis(took[len(took)-1]), micros((cpuOf(s.agents)-cpu)/rounds/watchers)),
+		what: r.what, got: millis(took[len(took)/2]), target: r.target, consul: r.consul,
+		note: fmt.Sprintf("%d rounds, slowest %s; servers %s per watcher", rounds, millis(took[len(took)-1]), micros((cpuOf(servers)-cpu)/rounds/watchers)),
 	})
 	return nil
 }
