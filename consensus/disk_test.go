@@ -85,6 +85,41 @@ func TestSnapshotAndTruncatedLogSurviveARestart(t *testing.T) {
 	})
 }
 
+func TestLogThatEndsBeforeTheSnapshotGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		m := solo(t, dir)
+		want := []string{"a", "b", "c"}
+		for _, text := range want {
+			put(t, m, text)
+		}
+		meta, r, err := m.Snapshot(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Close()
+		m.stop(t)
+		w := openTestWAL(t, dir)
+		last, err := w.LastIndex()
+		if err != nil || last < meta.Index {
+			t.Fatalf("the log ends at %d (%v) after a snapshot at %d", last, err, meta.Index)
+		}
+		if err := w.DeleteRange(meta.Index-1, last); err != nil {
+			t.Fatal(err)
+		}
+		w.Close()
+		for range 2 {
+			m = solo(t, dir)
+			want = append(want, "later")
+			put(t, m, "later")
+			if got := m.journal.texts(); !slices.Equal(got, want) {
+				t.Errorf("read %q, want %q", got, want)
+			}
+			m.stop(t)
+		}
+	})
+}
+
 func TestSnapshotOfAServerWithoutALeaderIsItsLatest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()

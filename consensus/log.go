@@ -89,7 +89,11 @@ func (walMetrics) SetGauge(name string, value uint64) {
 // checkContinuity sees that the newest snapshot that can be read reaches the start
 // of the log, and that no newer one is needed to bridge a hole. raft would panic on
 // a hole, or start from an older state without a word.
-func checkContinuity(dir string, snaps raft.SnapshotStore, logs raft.LogStore) error {
+//
+// A log that ends before the newest snapshot does (its last entry was torn, or a
+// restore was cut short) is emptied: the snapshot holds all of it, and raft goes on
+// behind the snapshot, where this log would take nothing.
+func checkContinuity(dir string, snaps raft.SnapshotStore, logs raft.LogStore, log hclog.Logger) error {
 	first, err := logs.FirstIndex()
 	if err != nil {
 		return fmt.Errorf("first index of the log: %w", err)
@@ -109,6 +113,11 @@ func checkContinuity(dir string, snaps raft.SnapshotStore, logs raft.LogStore) e
 	case torn.index > max(have, last):
 		return fmt.Errorf("%s: %w: the state up to index %d is only in a snapshot that cannot be read%s; %s",
 			dir, errDamaged, torn.index, torn, damageAdvice)
+	case last > 0 && last < have:
+		log.Warn("the log ends before the newest snapshot, which holds all of it: the log begins anew there", "log_end", last, "snapshot", have)
+		if err := logs.DeleteRange(first, last); err != nil {
+			return fmt.Errorf("empty the log up to entry %d, which a snapshot holds: %w", last, err)
+		}
 	}
 	return nil
 }

@@ -247,7 +247,7 @@ func (n *Node) openStores(cfg Config) (stores, error) {
 	if err != nil {
 		return stores{}, fmt.Errorf("consensus: open snapshots in %s: %w", snapDir, err)
 	}
-	if err := checkContinuity(snapDir, snaps, w); err != nil {
+	if err := checkContinuity(snapDir, snaps, w, n.log); err != nil {
 		return stores{}, fmt.Errorf("consensus: %w", err)
 	}
 	cache, err := raft.NewLogCache(logCache, w)
