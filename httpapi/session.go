@@ -174,10 +174,10 @@ func (a *API) sessionList(w http.ResponseWriter, r *request) (any, error) {
 }
 
 func (a *API) sessionNode(w http.ResponseWriter, r *request) (any, error) {
-	if r.name == "" {
-		return nil, badRequest("Missing node name")
+	req, err := nodeRequest(r)
+	if err != nil {
+		return nil, err
 	}
-	req := &session.NodeRequest{Node: r.name}
 	rep, err := ask(a, w, r, &session.NodeSessions, req, &req.Read)
 	if err != nil {
 		return nil, err

@@ -16,6 +16,9 @@ type destroy struct{ IDs []string }
 
 // applyCreate checks that everything whose life the session shares is alive.
 func applyCreate(tx *store.Tx, cmd *Session) (bool, error) {
+	if _, twice := Lookup(&tx.View, cmd.ID); twice || cmd.ID == "" {
+		return false, rpc.Failed(fmt.Sprintf("Session ID '%s' is empty or taken", cmd.ID))
+	}
 	if _, found := catalog.LookupNode(&tx.View, cmd.Node); !found {
 		return false, rpc.Failed("Missing node registration")
 	}

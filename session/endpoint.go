@@ -7,6 +7,7 @@ import (
 
 	uuid "github.com/hashicorp/go-uuid"
 
+	"github.com/hanse-project/hanse/catalog"
 	"github.com/hanse-project/hanse/rpc"
 	"github.com/hanse-project/hanse/store"
 )
@@ -19,7 +20,7 @@ var (
 		Name: "Session.Get", Blocking: true, Resource: rpc.ResourceSession}}
 	List = rpc.Method[SpecificRequest, Sessions]{Info: rpc.Info{
 		Name: "Session.List", Blocking: true, Class: rpc.List, Resource: rpc.ResourceSession}}
-	NodeSessions = rpc.Method[NodeRequest, Sessions]{Info: rpc.Info{
+	NodeSessions = rpc.Method[catalog.NodeSpecificRequest, Sessions]{Info: rpc.Info{
 		Name: "Session.NodeSessions", Blocking: true, Class: rpc.List, Resource: rpc.ResourceSession}}
 	// Renew counts as a read on the wire, and only the leader counts the time.
 	Renew = rpc.Method[SpecificRequest, Sessions]{Info: rpc.Info{
@@ -150,7 +151,7 @@ func (e *Endpoint) list(_ context.Context, call *rpc.Call, _ *SpecificRequest) (
 	return rep, nil
 }
 
-func (e *Endpoint) nodeSessions(_ context.Context, call *rpc.Call, req *NodeRequest) (*Sessions, error) {
+func (e *Endpoint) nodeSessions(_ context.Context, call *rpc.Call, req *catalog.NodeSpecificRequest) (*Sessions, error) {
 	rep := &Sessions{}
 	rep.Sessions, rep.Index = rows(e.store.Read(call.Watch), "node", []any{req.Node}, visible(call))
 	return rep, nil

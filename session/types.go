@@ -92,12 +92,6 @@ func (r *SpecificRequest) id() string {
 	return r.Session
 }
 
-// NodeRequest asks for the sessions of a node.
-type NodeRequest struct {
-	rpc.Read
-	Node string
-}
-
 // Sessions is the answer.
 type Sessions struct {
 	Sessions []*Session
