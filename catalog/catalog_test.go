@@ -22,7 +22,7 @@ type dc struct {
 }
 
 func newDC(t testing.TB) *dc {
-	s, log := storetest.New(t, Module())
+	s, log := storetest.New(t, Module("dc1"))
 	return &dc{t, NewEndpoint(s, log, "dc1"), log}
 }
 

@@ -52,8 +52,8 @@ func (i *instance) meshName() string {
 	return ""
 }
 
-// Module is what the server takes over from this package.
-func Module() store.Module {
+// Module is what the server of a datacenter takes over from this package.
+func Module(datacenter string) store.Module {
 	return store.Module{
 		Name:   "catalog",
 		Tables: []*memdb.TableSchema{nodesTable(), servicesTable(), checksTable()},
@@ -61,7 +61,7 @@ func Module() store.Module {
 			store.On(opRegister, applyRegister),
 			store.On(opDeregister, applyDeregister),
 		},
-		Records: []store.Record{store.Persist(recordRegister, registrations, loadRegistration)},
+		Records: []store.Record{store.Persist(recordRegister, registrations, loader{datacenter}.load)},
 	}
 }
 

@@ -46,10 +46,13 @@ func recordOf(n *Node) *RegisterRequest {
 	}
 }
 
-// loadRegistration takes over one record. From outside come neither what a peer
+// loader takes over the records of a snapshot.
+type loader struct{ datacenter string }
+
+// load takes over one record. From outside come neither what a peer
 // exported nor what the leader keeps by itself: the servers' service and the check of
-// gossip.
-func loadRegistration(tx *store.Tx, r *RegisterRequest) error {
+// gossip. Its nodes are in this datacenter from now on, whichever they were in before.
+func (l loader) load(tx *store.Tx, r *RegisterRequest) error {
 	if tx.Import {
 		if r.PeerName != "" || (r.Service != nil && r.Service.Service == serverService) ||
 			(r.Check != nil && r.Check.CheckID == SerfCheckID) {
@@ -79,7 +82,7 @@ func loadRegistration(tx *store.Tx, r *RegisterRequest) error {
 			PeerName: r.PeerName, Revision: r.Revision,
 		}
 		if tx.Import {
-			n.ModifyIndex = tx.Index
+			n.ModifyIndex, n.Datacenter = tx.Index, l.datacenter
 			tx.Touch(tableNodes, touchNode(n.Node))
 		}
 		tx.Insert(tableNodes, n)

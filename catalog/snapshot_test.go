@@ -100,3 +100,24 @@ func TestSnapshotKeepsTheCatalog(t *testing.T) {
 		sameJSON(t, name, theirs[name](anyone()), read(anyone()))
 	}
 }
+
+func TestImportedNodesAreInTheDatacenterThatTookThemOver(t *testing.T) {
+	s := must(store.New(Module("beijing")))
+	imported := must(s.Import(storetest.Archive(t, "testdata/consul-1.21.4.snap"), 5000, store.Identity{ID: "dc", Incarnation: "next"}))
+	var stream bytes.Buffer
+	if err := imported.Write(&stream); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Restore(io.NopCloser(&stream)); err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for n := range store.Rows[*Node](s.Read(nil), tableNodes, "id") {
+		if seen++; n.Datacenter != "beijing" {
+			t.Errorf("node %s is in %q", n.Node, n.Datacenter)
+		}
+	}
+	if seen == 0 {
+		t.Error("no node was taken over")
+	}
+}

@@ -36,7 +36,7 @@ type server struct {
 
 func newServer(t testing.TB, dc string, raftServer raft.Server, keyring *ring) *server {
 	t.Helper()
-	s, err := store.New(catalog.Module(), session.Module(), kv.Module(), txn.Module())
+	s, err := store.New(catalog.Module("dc1"), session.Module(), kv.Module(), txn.Module())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,8 +21,8 @@ type domains struct {
 	sessions *session.Timers
 }
 
-func newDomains(reg prometheus.Registerer) (*domains, error) {
-	s, err := store.New(catalog.Module(), session.Module(), kv.Module(), txn.Module())
+func newDomains(datacenter string, reg prometheus.Registerer) (*domains, error) {
+	s, err := store.New(catalog.Module(datacenter), session.Module(), kv.Module(), txn.Module())
 	if err != nil {
 		return nil, err
 	}

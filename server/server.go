@@ -85,7 +85,7 @@ type Server struct {
 // New puts a server together. [Server.Run] must follow, and ends what New opened.
 func New(cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg, log: cfg.Log.Named("server")}
-	domains, err := newDomains(cfg.Registerer)
+	domains, err := newDomains(cfg.Datacenter, cfg.Registerer)
 	if err != nil {
 		return nil, err
 	}

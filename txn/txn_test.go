@@ -28,7 +28,7 @@ type dc struct {
 }
 
 func newDC(t testing.TB) *dc {
-	s, log := storetest.New(t, catalog.Module(), session.Module(), kv.Module(), Module())
+	s, log := storetest.New(t, catalog.Module("dc1"), session.Module(), kv.Module(), Module())
 	return &dc{t, s, log, NewEndpoint(s, log, "dc1", limit)}
 }
 

@@ -35,7 +35,7 @@ type federation struct {
 
 func newFederation(t *testing.T) *federation {
 	t.Helper()
-	s, err := store.New(catalog.Module())
+	s, err := store.New(catalog.Module("dc1"))
 	if err != nil {
 		t.Fatal(err)
 	}
