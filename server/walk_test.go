@@ -1,0 +1,221 @@
+package server
+
+import (
+	"github.com/hanse-project/hanse/catalog"
+	"github.com/hanse-project/hanse/kv"
+	"github.com/hanse-project/hanse/operator"
+	"github.com/hanse-project/hanse/rpc"
+	"github.com/hanse-project/hanse/session"
+	"github.com/hanse-project/hanse/txn"
+)
+
+// world is what the requests of the walk have to name.
+type world struct{ publicSession, secretSession string }
+
+// markers stand in every row about a secret thing of a resource.
+var markers = map[rpc.Resource]string{
+	rpc.ResourceNode: "secret-node", rpc.ResourceService: "secret-service",
+	rpc.ResourceKey: "secret/key", rpc.ResourceSession: "secret-node",
+}
+
+// step says what one method guards.
+type step struct {
+	// open methods guard nothing.
+	open bool
+	// guards are the resources by which rows are left out.
+	guards []rpc.Resource
+	reads  []readStep
+	writes []writeStep
+	// allowed are writes to public things.
+	allowed []writeStep
+}
+
+type readStep struct {
+	request func() rpc.Request
+	// shows is in the answer to who has every right.
+	shows string
+	// secret says that the request asks for a secret thing.
+	secret bool
+}
+
+type writeStep struct {
+	// guard is the resource without which the write is refused.
+	guard   rpc.Resource
+	request func() rpc.Request
+}
+
+// walk has a step for every method.
+func (w world) walk() map[string]step {
+	walk := map[string]step{
+		"Hanse.ConfirmTerm": {open: true}, "Hanse.ReadIndex": {open: true},
+		operator.Ping.Name: {open: true}, operator.Leader.Name: {open: true},
+		operator.Peers.Name: {open: true}, operator.Stats.Name: {open: true},
+		catalog.ListDatacenters.Name: {open: true},
+	}
+	w.kv(walk)
+	w.sessions(walk)
+	w.catalog(walk)
+	w.transactions(walk)
+	w.operator(walk)
+	return walk
+}
+
+func (world) kv(walk map[string]step) {
+	key := []rpc.Resource{rpc.ResourceKey}
+	get := func(key string) func() rpc.Request { return func() rpc.Request { return &kv.KeyRequest{Key: key} } }
+	walk[kv.Get.Name] = step{guards: key, reads: []readStep{
+		{request: get("secret/key"), shows: "secret/key", secret: true}}}
+	walk[kv.List.Name] = step{guards: key, reads: []readStep{
+		{request: get(""), shows: "public/key"}, {request: get("secret/"), shows: "secret/key", secret: true}}}
+	walk[kv.ListKeys.Name] = step{guards: key, reads: []readStep{
+		{request: func() rpc.Request { return &kv.KeyListRequest{} }, shows: "public/key"}}}
+	apply := func(op kv.Verb, key string) writeStep {
+		return writeStep{rpc.ResourceKey, func() rpc.Request {
+			return &kv.ApplyRequest{Op: op, DirEnt: kv.Entry{Key: key, Session: "11111111-2222-3333-4444-555555555555"}}
+		}}
+	}
+	var writes []writeStep
+	for _, op := range []kv.Verb{kv.Set, kv.Delete, kv.DeleteCAS, kv.CAS, kv.Lock, kv.Unlock, kv.DeleteTree} {
+		writes = append(writes, apply(op, "secret/key"))
+	}
+	for _, prefix := range []string{"", "sec", "secret/"} {
+		writes = append(writes, apply(kv.DeleteTree, prefix))
+	}
+	walk[kv.Apply.Name] = step{writes: writes, allowed: []writeStep{
+		apply(kv.Set, "public/key"), apply(kv.Delete, "public/key"), apply(kv.DeleteTree, "public/")}}
+}
+
+func (w world) sessions(walk map[string]step) {
+	guard := []rpc.Resource{rpc.ResourceSession}
+	one := func(id string) func() rpc.Request {
+		return func() rpc.Request { return &session.SpecificRequest{SessionID: id} }
+	}
+	walk[session.Get.Name] = step{guards: guard, reads: []readStep{
+		{request: one(w.publicSession), shows: "public-node"}, {request: one(w.secretSession), shows: "secret-node", secret: true}}}
+	walk[session.List.Name] = step{guards: guard, reads: []readStep{{request: one(""), shows: "public-node"}}}
+	walk[session.NodeSessions.Name] = step{guards: guard, reads: []readStep{{shows: "secret-node", secret: true,
+		request: func() rpc.Request { return &catalog.NodeSpecificRequest{Node: "secret-node"} }}}}
+	walk[session.Renew.Name] = step{writes: []writeStep{{rpc.ResourceSession, one(w.secretSession)}},
+		allowed: []writeStep{{rpc.ResourceSession, one(w.publicSession)}}}
+	apply := func(op session.Op, s session.Session) writeStep {
+		return writeStep{rpc.ResourceSession, func() rpc.Request { return &session.ApplyRequest{Op: op, Session: s} }}
+	}
+	walk[session.Apply.Name] = step{
+		writes: []writeStep{
+			apply(session.Create, session.Session{Node: "secret-node"}),
+			apply(session.Destroy, session.Session{ID: w.secretSession})},
+		allowed: []writeStep{
+			apply(session.Create, session.Session{Node: "public-node"}),
+			apply(session.Destroy, session.Session{ID: w.publicSession})},
+	}
+}
+
+func (world) catalog(walk map[string]step) {
+	guards := []rpc.Resource{rpc.ResourceNode, rpc.ResourceService}
+	all := func() rpc.Request { return &catalog.DCSpecificRequest{} }
+	state := func() rpc.Request { return &catalog.ChecksInStateRequest{State: catalog.AnyState} }
+	for name, read := range map[string]readStep{
+		catalog.ListNodes.Name:     {request: all, shows: "public-node"},
+		catalog.ListServices.Name:  {request: all, shows: "public-service"},
+		catalog.NodeDump.Name:      {request: all, shows: "public-node"},
+		catalog.ChecksInState.Name: {request: state, shows: "public-node"},
+	} {
+		walk[name] = step{guards: guards, reads: []readStep{read}}
+	}
+	node := func(name string) func() rpc.Request {
+		return func() rpc.Request { return &catalog.NodeSpecificRequest{Node: name} }
+	}
+	for _, name := range []string{
+		catalog.GetNodeServices.Name, catalog.GetNodeServiceList.Name, catalog.NodeChecks.Name, catalog.GetNodeInfo.Name,
+	} {
+		walk[name] = step{guards: guards, reads: []readStep{
+			{request: node("public-node"), shows: "public-service"}, {request: node("secret-node"), shows: "secret-node", secret: true}}}
+	}
+	service := func(name string) func() rpc.Request {
+		return func() rpc.Request { return &catalog.ServiceSpecificRequest{ServiceName: name} }
+	}
+	for _, name := range []string{catalog.ListServiceNodes.Name, catalog.ServiceChecks.Name, catalog.HealthServiceNodes.Name} {
+		walk[name] = step{guards: guards, reads: []readStep{
+			{request: service("public-service"), shows: "public-node"}, {request: service("secret-service"), shows: "secret-service", secret: true}}}
+	}
+	walk[catalog.Register.Name] = step{
+		writes: []writeStep{
+			register(rpc.ResourceNode, catalog.RegisterRequest{Node: "secret-new"}),
+			register(rpc.ResourceNode, catalog.RegisterRequest{Node: "secret-node", NodeMeta: map[string]string{"a": "b"}}),
+			register(rpc.ResourceService, catalog.RegisterRequest{Node: "public-node", Service: &catalog.NodeService{Service: "secret-new"}}),
+			register(rpc.ResourceService, catalog.RegisterRequest{Node: "public-node",
+				Service: &catalog.NodeService{ID: "secret-service", Service: "public-new"}}), // takes the place of a secret one
+			register(rpc.ResourceNode, catalog.RegisterRequest{Node: "secret-node", SkipNodeUpdate: true,
+				Check: &catalog.HealthCheck{CheckID: "new", Status: catalog.Passing}}),
+			register(rpc.ResourceService, catalog.RegisterRequest{Node: "public-node",
+				Check: &catalog.HealthCheck{CheckID: "new", ServiceID: "secret-service", Status: catalog.Passing}}),
+		},
+		allowed: []writeStep{
+			register(rpc.ResourceNode, catalog.RegisterRequest{Node: "public-node", NodeMeta: map[string]string{"a": "b"}}),
+			register(rpc.ResourceService, catalog.RegisterRequest{Node: "public-node", Service: &catalog.NodeService{Service: "public-new"}}),
+		},
+	}
+	walk[catalog.Deregister.Name] = step{
+		writes: []writeStep{
+			deregister(rpc.ResourceNode, catalog.DeregisterRequest{Node: "secret-node"}),
+			deregister(rpc.ResourceNode, catalog.DeregisterRequest{Node: "secret-node", CheckID: "secret-node:alive"}),
+		},
+		allowed: []writeStep{deregister(rpc.ResourceNode, catalog.DeregisterRequest{Node: "public-node", ServiceID: "public-service"})},
+	}
+}
+
+func register(guard rpc.Resource, req catalog.RegisterRequest) writeStep {
+	req.Address = "127.0.0.1"
+	return writeStep{guard, func() rpc.Request { again := req; return &again }}
+}
+
+func deregister(guard rpc.Resource, req catalog.DeregisterRequest) writeStep {
+	return writeStep{guard, func() rpc.Request { again := req; return &again }}
+}
+
+func (w world) transactions(walk map[string]step) {
+	apply := func(guard rpc.Resource, op txn.Op) writeStep {
+		return writeStep{guard, func() rpc.Request {
+			return &txn.Request{Ops: []*txn.Op{{KV: &txn.KVOp{Verb: kv.Set, DirEnt: kv.Entry{Key: "public/key"}}}, &op}}
+		}}
+	}
+	walk[txn.Apply.Name] = step{
+		writes: []writeStep{
+			apply(rpc.ResourceKey, txn.Op{KV: &txn.KVOp{Verb: kv.Set, DirEnt: kv.Entry{Key: "secret/key"}}}),
+			apply(rpc.ResourceKey, txn.Op{KV: &txn.KVOp{Verb: kv.DeleteTree, DirEnt: kv.Entry{Key: ""}}}),
+			apply(rpc.ResourceNode, txn.Op{Node: &txn.NodeOp{Verb: catalog.Delete, Node: catalog.Node{Node: "secret-node"}}}),
+			apply(rpc.ResourceNode, txn.Op{Node: &txn.NodeOp{Verb: catalog.Set, Node: catalog.Node{Node: "secret-new", Address: "127.0.0.1"}}}),
+			apply(rpc.ResourceService, txn.Op{Service: &txn.ServiceOp{Verb: catalog.Set, Node: "public-node", Service: catalog.NodeService{Service: "secret-service"}}}),
+			apply(rpc.ResourceNode, txn.Op{Check: &txn.CheckOp{Verb: catalog.Delete, Check: catalog.HealthCheck{Node: "secret-node", CheckID: "secret-node:alive"}}}),
+			apply(rpc.ResourceSession, txn.Op{Session: &txn.SessionOp{Verb: session.End, Session: session.Session{ID: w.secretSession}}}),
+		},
+		allowed: []writeStep{apply(rpc.ResourceKey, txn.Op{KV: &txn.KVOp{Verb: kv.Set, DirEnt: kv.Entry{Key: "public/other"}}})},
+	}
+	read := func(key, node string) func() rpc.Request {
+		return func() rpc.Request {
+			return &txn.ReadRequest{Ops: []*txn.Op{
+				{KV: &txn.KVOp{Verb: kv.ReadTree, DirEnt: kv.Entry{Key: key}}},
+				{Node: &txn.NodeOp{Verb: catalog.Get, Node: catalog.Node{Node: node}}},
+				{Service: &txn.ServiceOp{Verb: catalog.Get, Node: node, Service: catalog.NodeService{ID: "secret-service"}}},
+			}}
+		}
+	}
+	walk[txn.Read.Name] = step{guards: []rpc.Resource{rpc.ResourceKey, rpc.ResourceNode, rpc.ResourceService}, reads: []readStep{
+		{request: read("public/", "public-node"), shows: "public"}, {request: read("secret/", "secret-node"), shows: "secret", secret: true}}}
+}
+
+func (world) operator(walk map[string]step) {
+	walk[operator.GetConfiguration.Name] = step{reads: []readStep{
+		{request: func() rpc.Request { return &operator.DCRequest{} }, shows: "public-server"}}}
+	remove := func() rpc.Request { return &operator.RemovePeerRequest{ID: "11111111-2222-3333-4444-555555555555"} }
+	for _, name := range []string{operator.RemovePeerByAddress.Name, operator.RemovePeerByID.Name} {
+		walk[name] = step{writes: []writeStep{{rpc.ResourceOperator, remove}}}
+	}
+	keyring := func(operation string) writeStep {
+		return writeStep{rpc.ResourceKeyring, func() rpc.Request {
+			return &operator.KeyringRequest{Operation: operation, Key: "pUqJrVyVRj5jsiYEkM/tFQYfWyJIv4s3XkvDwy7Cu5s=", LocalOnly: true}
+		}}
+	}
+	walk[operator.Keyring.Name] = step{writes: []writeStep{
+		keyring("list"), keyring("install"), keyring("use"), keyring("remove")}}
+}
