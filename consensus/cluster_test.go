@@ -413,13 +413,13 @@ func (l link) ConfirmTerm(ctx context.Context, to raft.Server, term uint64) (yes
 	return yes, err
 }
 
-func (l link) ReadIndex(ctx context.Context, to raft.Server) (index uint64, err error) {
+func (l link) ReadIndex(ctx context.Context, to raft.Server, from raft.ServerID, term uint64) (index uint64, err error) {
 	err = l.call(ctx, to.ID, func() error {
 		m, err := l.node(to.ID)
 		if err != nil {
 			return err
 		}
-		index, err = m.LeaderReadIndex(ctx)
+		index, err = m.ReadIndexFor(ctx, from, term)
 		return err
 	})
 	return index, err

@@ -35,8 +35,9 @@ type Peers interface {
 	// answers with [Node.ConfirmTerm].
 	ConfirmTerm(ctx context.Context, to raft.Server, term uint64) (bool, error)
 
-	// ReadIndex asks the leader for an index; it answers with [Node.LeaderReadIndex].
-	ReadIndex(ctx context.Context, leader raft.Server) (uint64, error)
+	// ReadIndex asks the leader for an index; it answers with [Node.ReadIndexFor].
+	// from is the server that asks, and term its term as of the call.
+	ReadIndex(ctx context.Context, leader raft.Server, from raft.ServerID, term uint64) (uint64, error)
 }
 
 // Config says how to assemble a Node.

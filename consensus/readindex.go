@@ -3,6 +3,7 @@ package consensus
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/hashicorp/raft"
@@ -37,6 +38,26 @@ func (n *Node) LeaderReadIndex(ctx context.Context) (uint64, error) {
 		}
 	}
 	return n.leaderSide.join(ctx)
+}
+
+// ReadIndexFor is [Node.LeaderReadIndex] for server from, whose term was term when it
+// asked on behalf of reads that had begun before.
+//
+// The question is also an answer to ours: a voter that asks in our term has not been
+// in a later one since those reads began. If the two of us are a majority, no other
+// server can have acknowledged anything before they did.
+func (n *Node) ReadIndexFor(ctx context.Context, from raft.ServerID, term uint64) (uint64, error) {
+	if n.readyTerm.Load() == term && n.leadsIn(term) == nil && n.majorityWith(from) {
+		index := n.fsm.AppliedIndex()
+		return index, n.leadsIn(term)
+	}
+	return n.leaderSide.join(ctx)
+}
+
+// majorityWith tells whether this server and that voter are a majority.
+func (n *Node) majorityWith(id raft.ServerID) bool {
+	others, need := n.voters()
+	return need <= 1 && slices.ContainsFunc(others, func(s raft.Server) bool { return s.ID == id })
 }
 
 // ConfirmTerm answers another server's [Peers.ConfirmTerm], meant for server id.
@@ -84,6 +105,7 @@ func (n *Node) leadsIn(term uint64) error {
 
 // askLeader is one round on a follower.
 func (n *Node) askLeader(ctx context.Context) (uint64, error) {
+	term := n.raft.CurrentTerm()
 	leader := n.Leader()
 	switch leader.ID {
 	case "":
@@ -91,7 +113,7 @@ func (n *Node) askLeader(ctx context.Context) (uint64, error) {
 	case n.id:
 		return n.leaderSide.join(ctx)
 	}
-	index, err := n.peers.ReadIndex(ctx, leader)
+	index, err := n.peers.ReadIndex(ctx, leader, n.id, term)
 	if ctx.Err() != nil {
 		return 0, fmt.Errorf("%w: %s did not answer in time", ErrNoLeader, leader.Address)
 	}

@@ -118,6 +118,42 @@ func TestReadDoesNotWaitForASlowMinority(t *testing.T) {
 	})
 }
 
+// A follower's question is the second of three voices, so nobody else is asked. One that
+// does not come from a voter in the leader's term is no voice.
+func TestQuestionOfAFollowerCountsAsItsAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, nodes := three(t)
+		l := leader(t, nodes...)
+		f := except(l, nodes)[0]
+		put(t, l, "one")
+		term := l.raft.CurrentTerm()
+		asks := func(do func() error) int64 {
+			t.Helper()
+			before := c.asked.Load()
+			if err := do(); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait() // for the slower of two answers
+			return c.asked.Load() - before
+		}
+		if n := asks(func() error { return f.ReadIndex(t.Context()) }); n != 0 {
+			t.Errorf("a follower's read asked %d servers more", n)
+		}
+		for _, tc := range []struct {
+			what string
+			id   raft.ServerID
+			term uint64
+		}{
+			{"an earlier term", f.id, term - 1}, {"a later term", f.id, term + 1}, {"no term", f.id, 0},
+			{"nobody", "x", term}, {"the leader itself", l.id, term},
+		} {
+			if n := asks(func() error { _, err := l.ReadIndexFor(t.Context(), tc.id, tc.term); return err }); n == 0 {
+				t.Errorf("a question from %s had the leader ask nobody else", tc.what)
+			}
+		}
+	})
+}
+
 func TestReadEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, nodes := three(t)

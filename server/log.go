@@ -76,9 +76,16 @@ type termRequest struct {
 	Term uint64
 }
 
+type indexRequest struct {
+	rpc.Empty
+	// ID is the raft ID of the server that asks, Term the one it is in.
+	ID   string
+	Term uint64
+}
+
 var (
 	confirmTerm = rpc.Method[termRequest, bool]{Info: rpc.Info{Name: "Hanse.ConfirmTerm", Route: rpc.Local}}
-	readIndex   = rpc.Method[rpc.Empty, uint64]{Info: rpc.Info{Name: "Hanse.ReadIndex", Route: rpc.Local}}
+	readIndex   = rpc.Method[indexRequest, uint64]{Info: rpc.Info{Name: "Hanse.ReadIndex", Route: rpc.Local}}
 )
 
 // at is the [rpc.Caller] of one server of this datacenter.
@@ -102,8 +109,8 @@ func (l remoteLog) ConfirmTerm(ctx context.Context, to raft.Server, term uint64)
 }
 
 // ReadIndex implements [consensus.Peers].
-func (l remoteLog) ReadIndex(ctx context.Context, leader raft.Server) (uint64, error) {
-	index, err := readIndex.Call(ctx, at{l.router, string(leader.Address)}, &rpc.Empty{})
+func (l remoteLog) ReadIndex(ctx context.Context, leader raft.Server, from raft.ServerID, term uint64) (uint64, error) {
+	index, err := readIndex.Call(ctx, at{l.router, string(leader.Address)}, &indexRequest{ID: string(from), Term: term})
 	if err != nil {
 		return 0, err
 	}
@@ -117,8 +124,8 @@ func (r replicated) answerPeers() []rpc.Handler {
 		confirmTerm.Handle(func(_ context.Context, _ *rpc.Call, req *termRequest) (*bool, error) {
 			return new(r.ConfirmTerm(raft.ServerID(req.ID), req.Term)), nil
 		}),
-		readIndex.Handle(func(ctx context.Context, _ *rpc.Call, _ *rpc.Empty) (*uint64, error) {
-			index, err := r.LeaderReadIndex(ctx)
+		readIndex.Handle(func(ctx context.Context, _ *rpc.Call, req *indexRequest) (*uint64, error) {
+			index, err := r.ReadIndexFor(ctx, raft.ServerID(req.ID), req.Term)
 			return &index, travelling(err)
 		}),
 	}
