@@ -129,7 +129,8 @@ func (a *Agent) openDataDir() (*consensus.DirLock, error) {
 }
 
 func (a *Agent) openMetrics() error {
-	registry, err := metrics.New(a.cfg.Telemetry.MetricsPrefix)
+	t := a.cfg.Telemetry
+	registry, err := metrics.New(t.MetricsPrefix, metrics.Filter{Default: t.FilterDefault, Rules: t.PrefixFilter})
 	if err != nil {
 		return err
 	}

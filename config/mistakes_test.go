@@ -95,6 +95,7 @@ func TestMistakesNameKeyAndFix(t *testing.T) {
 		{`log_level = "loud"`, "log_level", "use trace"},
 		{`log_rotate_duration = "-1h"`, "log_rotate_duration", "negative"},
 		{`telemetry { metrics_prefix = "1 2" }`, "telemetry.metrics_prefix", "letters"},
+		{`telemetry { prefix_filter = ["+consul.raft", "consul.rpc"] }`, "telemetry.prefix_filter", "consul.rpc"},
 		{`encrypt = "not base64!"`, "encrypt", "not base64"},
 		{`encrypt = "c2hvcnQ="`, "encrypt", "is 5 bytes"},
 		{`verify_incoming = true`, "tls.internal_rpc.verify_incoming", "ca_file"},

@@ -343,6 +343,11 @@ func (c *Config) checkNames(errs *mistakes) {
 	if !validPrefix.MatchString(c.Telemetry.MetricsPrefix) {
 		errs.add("telemetry.metrics_prefix", "%q cannot begin a metric's name: use letters, digits and underscores", c.Telemetry.MetricsPrefix)
 	}
+	for _, rule := range c.Telemetry.PrefixFilter {
+		if len(rule) < 2 || rule[0] != '+' && rule[0] != '-' {
+			errs.add("telemetry.prefix_filter", "rule %q: use + or - and the beginning of a name, such as +consul.raft or -hanse_rpc", rule)
+		}
+	}
 }
 
 func (c *Config) checkTLS(errs *mistakes) {

@@ -24,19 +24,20 @@ var ErrBridged = errors.New("go-metrics already writes to another registry")
 // Registry is the metrics of one agent. Packages register in it what they measure.
 type Registry struct {
 	*prometheus.Registry
-	sink *sink
+	sink   *sink
+	filter Filter
 }
 
 // prefixes are those from which a Prometheus name can be made.
 var prefixes = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_.-]*$`)
 
-// New returns a registry that shows the names of the bridge under prefix, and
-// the Go runtime and this process beside them.
-func New(prefix string) (*Registry, error) {
+// New returns a registry that shows what filter lets through: the names of the bridge
+// under prefix, and the Go runtime and this process beside them.
+func New(prefix string, filter Filter) (*Registry, error) {
 	if !prefixes.MatchString(prefix) {
 		return nil, fmt.Errorf("telemetry.metrics_prefix is %q: use a letter followed by letters, digits and any of _ . -", prefix)
 	}
-	r := &Registry{Registry: prometheus.NewRegistry(), sink: newSink(prefix)}
+	r := &Registry{Registry: prometheus.NewRegistry(), sink: newSink(prefix), filter: filter}
 	for _, c := range []prometheus.Collector{
 		r.sink, r.sink.refused,
 		collectors.NewGoCollector(),
@@ -52,7 +53,7 @@ func New(prefix string) (*Registry, error) {
 // Handler serves everything in the registry to Prometheus, in the format and
 // compression that the request accepts.
 func (r *Registry) Handler() http.Handler {
-	return promhttp.HandlerFor(r.Registry, promhttp.HandlerOpts{
+	return promhttp.HandlerFor(filtered{r.Registry, r.filter}, promhttp.HandlerOpts{
 		// One bad series must not hide all the others.
 		ErrorHandling: promhttp.ContinueOnError,
 		Registry:      r.Registry,

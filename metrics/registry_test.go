@@ -29,7 +29,7 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 
 func fresh(t testing.TB) *Registry {
 	t.Helper()
-	r, err := New(DefaultPrefix)
+	r, err := New(DefaultPrefix, Filter{Default: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,11 +87,11 @@ func (f families) value(t testing.TB, name string) float64 {
 
 func TestPrefixIsChecked(t *testing.T) {
 	for _, bad := range []string{"", "9lives", "con sul", "consul{", "é"} {
-		if _, err := New(bad); err == nil || !strings.Contains(err.Error(), "telemetry.metrics_prefix") {
+		if _, err := New(bad, Filter{Default: true}); err == nil || !strings.Contains(err.Error(), "telemetry.metrics_prefix") {
 			t.Errorf("prefix %q: got %v, want an error that names the key", bad, err)
 		}
 	}
-	r, err := New("acme.consul")
+	r, err := New("acme.consul", Filter{Default: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,9 +1,11 @@
 package metrics
 
 import (
+	"cmp"
 	"encoding/json"
 	"math"
 	"runtime"
+	"slices"
 	"time"
 
 	gometrics "github.com/hashicorp/go-metrics"
@@ -53,9 +55,14 @@ func (r *Registry) JSON() Summary {
 		Samples:   []Sampled{},
 	}
 	for _, g := range runtimeGauges() {
-		out.Gauges = append(out.Gauges, Gauge{Name: s.prefix + ".runtime." + g.name, Value: g.value, Labels: map[string]string{}})
+		if name := s.prefix + ".runtime." + g.name; r.filter.shows(name) {
+			out.Gauges = append(out.Gauges, Gauge{Name: name, Value: g.value, Labels: map[string]string{}})
+		}
 	}
 	for _, each := range s.all() {
+		if !r.filter.shows(each.name) {
+			continue
+		}
 		each.mu.Lock()
 		live, value := each.live, each.value
 		recent, written := each.recent.in(at)
@@ -71,6 +78,7 @@ func (r *Registry) JSON() Summary {
 			out.Samples = append(out.Samples, sampled(each, recent))
 		}
 	}
+	slices.SortStableFunc(out.Gauges, func(a, b Gauge) int { return cmp.Compare(a.Name, b.Name) })
 	return out
 }
 
