@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -129,7 +130,7 @@ func (l *link) carry(to io.Writer, from io.Reader) {
 	reading.Wait()
 }
 
-// rtt measures how long a byte takes through the link and back.
+// rtt measures how long a byte takes through the link and back, as a rule.
 func (l *link) rtt() (time.Duration, error) {
 	c, err := net.Dial("tcp", l.ln.Addr().String())
 	if err != nil {
@@ -137,8 +138,8 @@ func (l *link) rtt() (time.Duration, error) {
 	}
 	defer c.Close()
 	one := []byte{0}
-	best := time.Duration(0)
-	for range 20 {
+	var took []time.Duration
+	for range 25 {
 		start := time.Now()
 		if _, err := c.Write(one); err != nil {
 			return 0, err
@@ -146,11 +147,10 @@ func (l *link) rtt() (time.Duration, error) {
 		if _, err := io.ReadFull(c, one); err != nil {
 			return 0, err
 		}
-		if took := time.Since(start); best == 0 || took < best {
-			best = took
-		}
+		took = append(took, time.Since(start))
 	}
-	return best, nil
+	slices.Sort(took)
+	return took[len(took)/2], nil
 }
 
 // serveBytes sends back every byte it gets, until ln is closed.
