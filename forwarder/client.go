@@ -2,6 +2,7 @@ package forwarder
 
 import (
 	"context"
+	"time"
 
 	"github.com/hanse-project/hanse/rpc"
 )
@@ -21,6 +22,7 @@ func (c *Client) Run(ctx context.Context) error { return c.router.Run(ctx) }
 func (c *Client) Call(ctx context.Context, m *rpc.Info, req rpc.Request, newReply func() any) (any, error) {
 	r := c.router
 	g := r.gate(r.config.Datacenter)
+	defer g.measure(classOf(m, req), time.Now())
 	if err := g.enter(); err != nil {
 		return nil, err
 	}

@@ -73,11 +73,19 @@ func newGate(r *Router, dc string, refuses bool) *gate {
 	return g
 }
 
-// enter admits a call, which leaves afterwards, or says why not.
+// enter admits a call, which leaves afterwards, or says and counts why not.
 func (g *gate) enter() error {
-	if err := g.refusal(); err != nil {
-		return err
+	err := g.refusal()
+	if err == nil {
+		err = g.admit()
 	}
+	if err != nil {
+		g.router.metrics.failed(g.dc, err)
+	}
+	return err
+}
+
+func (g *gate) admit() error {
 	if limit := int64(g.router.config.MaxInFlight); g.inFlight.Add(1) > limit {
 		g.inFlight.Add(-1)
 		return rpc.Wrap(rpc.ErrOverloaded, fmt.Sprintf("%d calls to datacenter %s wait for their answers", limit, g.dc))
@@ -89,6 +97,11 @@ func (g *gate) enter() error {
 func (g *gate) leave() {
 	g.inFlight.Add(-1)
 	g.inFlightGauge.Dec()
+}
+
+// measure notes how long a call took, with all its attempts.
+func (g *gate) measure(of class, begin time.Time) {
+	g.seconds[of].Observe(time.Since(begin).Seconds())
 }
 
 // refusal is the error of a call while the breaker is open, nil while it is closed.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	gometrics "github.com/hashicorp/go-metrics"
 
 	"github.com/hanse-project/hanse/rpc"
 )
@@ -140,6 +141,7 @@ func (l *Listener) accept(ctx context.Context, ln net.Listener, handle func(net.
 			continue
 		}
 		failures = 0
+		gometrics.IncrCounter([]string{"rpc", "accept_conn"}, 1)
 		if counted, ok := l.count(conn); ok {
 			handle(counted)
 		} else {

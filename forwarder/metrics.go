@@ -27,12 +27,12 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	return &metrics{
 		seconds: f.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: "hanse", Subsystem: "forward", Name: "seconds",
-			Help:    "Duration of calls to servers of a datacenter, with all their attempts.",
+			Help:    "Duration of calls to servers of a datacenter, with all their attempts, until their answer or failure.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2, 5, 10, 60, 300},
 		}, []string{"datacenter", "class"}),
 		errors: f.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "hanse", Subsystem: "forward", Name: "errors_total",
-			Help: "Calls to servers of a datacenter that failed, by reason.",
+			Help: "Calls that no server of a datacenter answered, by reason.",
 		}, []string{"datacenter", "reason"}),
 		inFlight: f.NewGaugeVec(opts("in_flight", "Calls to servers of a datacenter that wait for their answer."), []string{"datacenter"}),
 		sessions: f.NewGaugeVec(opts("sessions", "Open connections to servers of a datacenter."), []string{"datacenter"}),

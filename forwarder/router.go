@@ -207,17 +207,7 @@ func (r *Router) ToDatacenter(ctx context.Context, dc string, m *rpc.Info, req r
 		return nil, err
 	}
 	g := r.gate(dc)
-	begin := time.Now()
-	class := classOf(m, req)
-	reply, err := r.throughGate(ctx, g, m, req, newReply)
-	g.seconds[class].Observe(time.Since(begin).Seconds())
-	if err != nil {
-		r.metrics.failed(dc, err)
-	}
-	return reply, err
-}
-
-func (r *Router) throughGate(ctx context.Context, g *gate, m *rpc.Info, req rpc.Request, newReply func() any) (any, error) {
+	defer g.measure(classOf(m, req), time.Now())
 	if err := g.enter(); err != nil {
 		return nil, err
 	}

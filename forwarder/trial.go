@@ -32,11 +32,11 @@ func (t *trial) run(ctx context.Context) (any, error) {
 				return reply, nil
 			}
 			if t.isFinal(s, err) {
-				return nil, t.failure(len(servers))
+				return nil, t.fail(len(servers))
 			}
 		}
 		if !t.anotherRound() || backoff(ctx, round) != nil {
-			return nil, t.failure(len(servers))
+			return nil, t.fail(len(servers))
 		}
 	}
 }
@@ -73,6 +73,30 @@ func (t *trial) holding() bool { return time.Since(t.call.begin) < t.router.conf
 // spent tells whether the patience with silent servers is at its end.
 func (t *trial) spent() bool {
 	return !t.call.patience.IsZero() && !time.Now().Before(t.call.patience)
+}
+
+// fail ends the trial. It counts the failures of the datacenter: what a handler there
+// had to say about a call is an answer, and a caller who goes away is nobody's fault.
+func (t *trial) fail(servers int) error {
+	err := t.failure(servers)
+	if t.datacenterFailed() {
+		t.router.metrics.failed(t.gate.dc, err)
+	}
+	return err
+}
+
+func (t *trial) datacenterFailed() bool {
+	if t.last == nil || connectionFailed(t.last) {
+		return true
+	}
+	if end, ok := errors.AsType[*ended](t.last); ok {
+		return errors.Is(end.err, rpc.ErrTimeout)
+	}
+	switch rpc.ReasonOf(t.last) {
+	case rpc.ReasonNoLeader, rpc.ReasonNotReady, rpc.ReasonOverloaded:
+		return true
+	}
+	return false
 }
 
 // failure is the error of the call: what happened last, in the words and with the
