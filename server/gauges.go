@@ -7,8 +7,9 @@ import (
 	autopilot "github.com/hashicorp/raft-autopilot"
 )
 
-// leaderGauges are those that only a leader has. They leave the page with its lead.
-var leaderGauges = []string{"autopilot"}
+// leaderGauges are those that only a leader writes, raft's own among them. They leave
+// the page with its lead: nobody would correct them.
+var leaderGauges = []string{"autopilot", "raft.peers", "raft.leader", "raft.commitNumLogs"}
 
 // reportHealth tells whether autopilot holds the datacenter for healthy.
 func reportHealth(state *autopilot.State) {
