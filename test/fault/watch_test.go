@@ -1,3 +1,5 @@
+//go:build linux
+
 package fault
 
 import (
@@ -117,7 +119,7 @@ func TestIndexNeverFallsOverLeaderChangesAndRestarts(t *testing.T) {
 	t.Cleanup(cancel)
 	w := begin(t, 3, shanghai.Nodes...)
 	var followers []*follower
-	for _, path := range []string{"/v1/kv/fault/0-0?", "/v1/kv/fault/?recurse", "/v1/kv/fault/?keys", "/v1/kv/none?",
+	for _, path := range []string{"/v1/kv/" + w.prefix + "/0-0?", "/v1/kv/" + w.prefix + "/?recurse", "/v1/kv/fault?keys", "/v1/kv/none?",
 		"/v1/catalog/nodes?", "/v1/catalog/services?", "/v1/health/state/any?"} {
 		local, remote := &follower{path: path}, &follower{path: path + "&dc=shanghai"}
 		running.Go(func() { local.run(ctx, t, shanghai.Nodes) })

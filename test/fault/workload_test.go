@@ -1,3 +1,5 @@
+//go:build linux
+
 package fault
 
 import (
@@ -11,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -39,6 +42,7 @@ const (
 type workload struct {
 	nodes  []*lab.Node
 	dc     string // to write in, "" for that of the nodes
+	prefix string // of the keys, which no other workload uses
 	start  time.Time
 	cancel context.CancelFunc
 	done   sync.WaitGroup
@@ -53,6 +57,9 @@ type workload struct {
 	errors  map[string]int // by reason or text
 }
 
+// workloads counts those that were begun.
+var workloads atomic.Int64
+
 // begin lets clients work until [workload.check].
 func begin(t *testing.T, clients int, nodes ...*lab.Node) *workload {
 	return beginIn(t, "", clients, nodes...)
@@ -61,7 +68,7 @@ func begin(t *testing.T, clients int, nodes ...*lab.Node) *workload {
 // beginIn is begin for the keys of another datacenter than that of the nodes.
 func beginIn(t *testing.T, dc string, clients int, nodes ...*lab.Node) *workload {
 	ctx, cancel := context.WithCancel(context.Background())
-	w := &workload{nodes: nodes, dc: dc, start: time.Now(), cancel: cancel, keys: map[string]bool{}, indexes: map[string]uint64{}, errors: map[string]int{}}
+	w := &workload{nodes: nodes, dc: dc, prefix: fmt.Sprintf("fault-%d", workloads.Add(1)), start: time.Now(), cancel: cancel, keys: map[string]bool{}, indexes: map[string]uint64{}, errors: map[string]int{}}
 	t.Cleanup(w.end)
 	for c := range clients {
 		w.done.Go(func() { w.client(ctx, c) })
@@ -108,7 +115,7 @@ func (w *workload) nextKey() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.count++
-	key := fmt.Sprintf("fault/%d-%d", w.count/(3*perKey), rand.IntN(3))
+	key := fmt.Sprintf("%s/%d-%d", w.prefix, w.count/(3*perKey), rand.IntN(3))
 	w.keys[key] = true
 	return key
 }
