@@ -289,7 +289,7 @@ func (d *demo) printGuide(ctx context.Context) {
 		{"A moment later in beijing", fmt.Sprintf("%s kv get -http-addr=%s config/limit", hanse, beijing)},
 		{"Kill the leader of beijing", fmt.Sprintf("kill -9 %d; sleep 2; %s operator raft list-peers -http-addr=%s", victim.process.cmd.Process.Pid, hanse, beijing)},
 	})
-	fmt.Fprintf(d.out, "\nLogs are %s. Ctrl-C ends everything.\n", filepath.Join(d.dir, "*.log"))
+	fmt.Fprintf(d.out, "\nOr look at http://%s/ui/. Logs are %s. Ctrl-C ends everything.\n", shanghai, filepath.Join(d.dir, "*.log"))
 }
 
 // shownPath is the program's path as a person here would type it.
