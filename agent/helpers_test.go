@@ -90,7 +90,12 @@ func newAgent(t testing.TB, log *journal, args ...string) (*agent.Agent, error) 
 // start runs an agent at an address of its own until the test ends.
 func start(t testing.TB, args ...string) *running {
 	t.Helper()
-	r := &running{addr: address(), log: &journal{}, done: make(chan struct{})}
+	return startAt(t, address(), args...)
+}
+
+func startAt(t testing.TB, addr string, args ...string) *running {
+	t.Helper()
+	r := &running{addr: addr, log: &journal{}, done: make(chan struct{})}
 	a, err := newAgent(t, r.log, append([]string{"-bind", r.addr, "-client", r.addr}, args...)...)
 	if err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -15,17 +16,19 @@ const expelled = 5 * time.Second
 // Leave hands over the lead, tells both pools that this server goes, and waits until
 // the leader has taken it out of the log. The server keeps answering meanwhile.
 func (s *Server) Leave(ctx context.Context) error {
-	var errs []error
 	members, _ := s.node.Node.Configuration()
 	s.handOver()
+	var lanErr, wanErr error
+	var wg sync.WaitGroup
+	wg.Go(func() { lanErr = s.cfg.LAN.Leave() })
 	if s.cfg.WAN != nil {
-		errs = append(errs, s.cfg.WAN.Leave())
+		wg.Go(func() { wanErr = s.cfg.WAN.Leave() })
 	}
-	errs = append(errs, s.cfg.LAN.Leave())
+	wg.Wait()
 	if len(members) > 1 {
 		s.awaitExpulsion(ctx)
 	}
-	return errors.Join(errs...)
+	return errors.Join(lanErr, wanErr)
 }
 
 // handOverTime is how long another server may take to come to lead.
