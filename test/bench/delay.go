@@ -18,6 +18,7 @@ type link struct {
 	to    string
 	delay time.Duration // one way
 	cut   atomic.Bool
+	lost  atomic.Int64 // bytes that went in while it was cut
 
 	mu    sync.Mutex
 	conns map[net.Conn]bool
@@ -116,7 +117,8 @@ func (l *link) carry(to io.Writer, from io.Reader) {
 	for p := range line {
 		time.Sleep(time.Until(p.due))
 		if l.cut.Load() {
-			continue // lost
+			l.lost.Add(int64(len(p.data)))
+			continue
 		}
 		if _, err := to.Write(p.data); err != nil {
 			break

@@ -85,6 +85,9 @@ func (c *conn) answer() (status int, index uint64, err error) {
 }
 
 func (c *conn) skip(n int64) error {
+	if n < 0 {
+		return fmt.Errorf("no HTTP answer: a length of %d", n)
+	}
 	_, err := io.CopyN(io.Discard, c.r, n)
 	return err
 }
