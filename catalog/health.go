@@ -127,9 +127,6 @@ func (e *Endpoint) serviceChecks(_ context.Context, call *rpc.Call, req *Service
 }
 
 func (e *Endpoint) nodeChecks(_ context.Context, call *rpc.Call, req *NodeSpecificRequest) (*IndexedHealthChecks, error) {
-	if req.Node == "" {
-		return nil, errNoNode
-	}
 	v := e.store.Read(call.Watch)
 	rep := &IndexedHealthChecks{}
 	if rep.Index = indexOf(v, touchNodeChecks(req.Node)); rep.Index == 0 {
