@@ -196,6 +196,7 @@ func (l *Listener) handle(ctx context.Context, conn net.Conn) {
 	case byteMultiplex:
 		err = l.serveSession(ctx, inner)
 	case byteRaft:
+		l.untrack(conn) // it is raft's from here on, and so its end
 		kept = l.config.Raft != nil && l.config.Raft.hand(ctx, inner)
 	case byteSnapshot:
 		if l.config.Snapshot != nil {
