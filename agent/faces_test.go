@@ -115,7 +115,7 @@ func TestHTTPSWithCertificatesThatAreRenewed(t *testing.T) {
 	if serial, protocol, err := get(own); serial != first || protocol != "HTTP/2.0" {
 		t.Errorf("saw certificate %s over %s (%v), want %s over HTTP/2.0", serial, protocol, err, first)
 	}
-	if _, _, err := get(); err == nil || !strings.Contains(err.Error(), "certificate required") {
+	if _, _, err := get(); err == nil { // how it is worded depends on who notices first
 		t.Errorf("without a certificate: %v", err)
 	}
 	second := ca.issue(t, dir, nil, "127.0.0.1")

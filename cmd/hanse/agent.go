@@ -28,7 +28,7 @@ var agentCommand = command{
 		"else a client of its servers. -dev runs a server alone that keeps nothing.",
 	examples: []string{
 		"agent -dev",
-		"agent -server -bootstrap-expect=3 -data-dir=/var/lib/hanse -retry-join=10.0.0.2 -bind=10.0.0.1",
+		"agent -server -bootstrap-expect=3 -data-dir=/var/lib/hanse -retry-join=h2",
 		"agent -data-dir=/var/lib/hanse -config-dir=/etc/hanse.d",
 	},
 	prepare: func(fs *flag.FlagSet) work {
