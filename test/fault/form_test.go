@@ -66,6 +66,7 @@ func oneCluster(t *testing.T, dc *lab.DC) {
 }
 
 func TestServersThatAllStartAtOnceFormOneCluster(t *testing.T) {
+	t.Parallel()
 	fed := lab.Start(t, lab.Processes(), lab.Servers("shanghai", 5))
 	oneCluster(t, fed.DC("shanghai"))
 }
@@ -97,6 +98,7 @@ func TestAgentThatDoesNotBelongIsRefusedWithTheReason(t *testing.T) {
 			pool: []string{"-encrypt", oneKey}, flags: []string{"-encrypt", otherKey}, wants: []string{"encrypt"}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			fed := lab.New(t, lab.Processes(), lab.Servers("shanghai", 3), lab.Clients("shanghai", 1))
 			dc, intruder := fed.DC("shanghai"), fed.Node("shanghai-c1")
 			for i, n := range dc.Servers() {

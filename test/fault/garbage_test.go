@@ -38,6 +38,7 @@ func stranger(n *lab.Node) net.Addr {
 }
 
 func TestGarbageOnPortsHurtsNobody(t *testing.T) {
+	t.Parallel()
 	fed := lab.Start(t, lab.Processes(), lab.Servers("shanghai", 3), lab.Clients("shanghai", 1), keepServers)
 	dc := fed.DC("shanghai")
 	target := dc.Leader(t)
@@ -98,6 +99,7 @@ func datagram(t *testing.T, addr string, bytes []byte) {
 // Connections that say nothing, half a word, or one byte now and then are many, come
 // from one address, and stay open. Everybody else is served.
 func TestSilentAndSlowConnectionsHurtNobody(t *testing.T) {
+	t.Parallel()
 	fed := lab.Start(t, lab.Processes(), lab.Servers("shanghai", 3), lab.Clients("shanghai", 1), keepServers)
 	dc := fed.DC("shanghai")
 	target := dc.Leader(t)

@@ -13,6 +13,7 @@ import (
 )
 
 func TestKillingAnyServerOfThreeLosesNoAcknowledgedWrite(t *testing.T) {
+	t.Parallel()
 	fed := lab.Start(t, lab.Processes(), lab.Servers("shanghai", 3), lab.Clients("shanghai", 1))
 	shanghai := fed.DC("shanghai")
 	w := begin(t, 8, shanghai.Nodes...)
@@ -33,6 +34,7 @@ func TestKillingAnyServerOfThreeLosesNoAcknowledgedWrite(t *testing.T) {
 var keepServers = lab.Flags("-hcl", "autopilot { cleanup_dead_servers = false }")
 
 func TestKillingAllServersLosesNoAcknowledgedWrite(t *testing.T) {
+	t.Parallel()
 	fed := lab.Start(t, lab.Processes(), lab.Servers("shanghai", 3))
 	shanghai := fed.DC("shanghai")
 	w := begin(t, 8, shanghai.Nodes...)
@@ -50,6 +52,7 @@ func TestKillingAllServersLosesNoAcknowledgedWrite(t *testing.T) {
 // A frozen leader still believes in itself when it goes on. Reads that waited in its
 // socket meanwhile are the first that it sees.
 func TestFrozenLeaderServesNothingStale(t *testing.T) {
+	t.Parallel()
 	fed := lab.Start(t, lab.Processes(), lab.Servers("shanghai", 3), keepServers)
 	shanghai := fed.DC("shanghai")
 	w := begin(t, 6, shanghai.Nodes...)

@@ -64,6 +64,7 @@ func waitStatus(t *testing.T, at *lab.Node, member, want string) {
 var quickVote = lab.Flags("-hcl", `autopilot { server_stabilization_time = "500ms" }`)
 
 func TestServerThatLeavesIsGoneEverywhere(t *testing.T) {
+	t.Parallel()
 	fed := lab.Start(t, lab.Processes(), quickVote, lab.Servers("shanghai", 3), lab.Clients("shanghai", 1))
 	dc := fed.DC("shanghai")
 	w := begin(t, 4, dc.Nodes...)
@@ -86,11 +87,13 @@ func TestServerThatLeavesIsGoneEverywhere(t *testing.T) {
 	}
 	w.waitAcked(t, 50)
 	leaver.Start(t)
-	dc.WaitWhole(t)
+	waitPeers(t, leaver, dc.Servers()...)
+	leaver.WaitCatalog(t, append(names, leaver.Name)...)
 	w.check(t)
 }
 
 func TestFailedNodeIsCriticalUntilItIsForcedOut(t *testing.T) {
+	t.Parallel()
 	fed := lab.Start(t, lab.Processes(), lab.QuickGossip(), lab.Servers("shanghai", 3), lab.Clients("shanghai", 3))
 	dc, at := fed.DC("shanghai"), fed.Node("shanghai-s1")
 	back, forced, pruned := fed.Node("shanghai-c1"), fed.Node("shanghai-c2"), fed.Node("shanghai-c3")
@@ -133,6 +136,7 @@ func force(t *testing.T, at, other *lab.Node, member, want string, leave func(*a
 }
 
 func TestDeadServerIsTakenOutOfTheQuorumAndLetInAgain(t *testing.T) {
+	t.Parallel()
 	fed := lab.Start(t, lab.Processes(), lab.QuickGossip(), quickVote, lab.Servers("shanghai", 3))
 	dc := fed.DC("shanghai")
 	victim := dc.Followers(t)[0]
@@ -143,7 +147,6 @@ func TestDeadServerIsTakenOutOfTheQuorumAndLetInAgain(t *testing.T) {
 	}
 	rest[0].Put(t, "", "meanwhile", "1")
 	victim.Start(t)
-	dc.WaitWhole(t)
 	waitPeers(t, victim, dc.Servers()...)
 	victim.WaitFor(t, "meanwhile", "1")
 }
@@ -151,6 +154,7 @@ func TestDeadServerIsTakenOutOfTheQuorumAndLetInAgain(t *testing.T) {
 // What an agent knows of the others survives it, so that no address has to be
 // configured for a restart.
 func TestAgentsRejoinFromWhatTheyRemember(t *testing.T) {
+	t.Parallel()
 	fed := lab.Start(t, lab.Processes(), lab.Servers("shanghai", 3), lab.Servers("beijing", 1), lab.Clients("shanghai", 1))
 	for _, n := range fed.Nodes() {
 		n.Alone = true
@@ -173,7 +177,10 @@ func TestAgentsRejoinFromWhatTheyRemember(t *testing.T) {
 	for _, n := range fed.Nodes() {
 		n.Kill(t)
 	}
-	fed.Launch(t)
+	for _, n := range fed.Nodes() {
+		n.Start(t)
+		n.WaitMember(t, n.Name) // who comes first finds nobody, and is found
+	}
 	fed.WaitWhole(t)
 }
 

@@ -172,6 +172,21 @@ func (n *Node) WaitMembers(t testing.TB, names ...string) {
 	n.waitNames(t, "LAN members", "/v1/agent/members", names)
 }
 
+// WaitMember returns once this agent sees the named one alive in its LAN pool.
+func (n *Node) WaitMember(t testing.TB, name string) {
+	t.Helper()
+	Until(t, fmt.Sprintf("%s is alive for %s", name, n.Name), func() error {
+		var members []api.AgentMember
+		if err := n.ask("/v1/agent/members", &members); err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(members, func(m api.AgentMember) bool { return m.Name == name && m.Status == alive }) {
+			return fmt.Errorf("it is not among %d members", len(members))
+		}
+		return nil
+	})
+}
+
 // WaitWANMembers is [Node.WaitMembers] for the WAN pool, with names as node.dc.
 func (n *Node) WaitWANMembers(t testing.TB, names ...string) {
 	t.Helper()

@@ -84,7 +84,7 @@ func (g *goroutines) stop() error {
 	case <-g.ended:
 		return g.err
 	case <-time.After(stopWithin):
-		return fmt.Errorf("still running %v after it was told to stop", stopWithin)
+		return fmt.Errorf("%s is still running %v after it was told to stop. All goroutines:\n%s", g.node.Name, stopWithin, stacks())
 	}
 }
 

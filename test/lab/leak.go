@@ -42,20 +42,20 @@ const endsLater = "memberlist.(*Memberlist).probeNode("
 
 // goroutinesByID are the stacks of the other goroutines, by their ID.
 func goroutinesByID() map[string]string {
-	buf := make([]byte, 1<<20)
-	for {
-		n := runtime.Stack(buf, true)
-		if n < len(buf) {
-			buf = buf[:n]
-			break
-		}
-		buf = make([]byte, 2*len(buf))
-	}
-	stacks := map[string]string{}
-	for i, stack := range strings.Split(string(buf), "\n\n") {
+	byID := map[string]string{}
+	for i, stack := range strings.Split(stacks(), "\n\n") {
 		if id, _, ok := strings.Cut(stack, " ["); ok && i > 0 && !strings.Contains(stack, endsLater) {
-			stacks[id] = stack
+			byID[id] = stack
 		}
 	}
-	return stacks
+	return byID
+}
+
+// stacks are those of all goroutines, the caller's first.
+func stacks() string {
+	for buf := make([]byte, 1<<20); ; buf = make([]byte, 2*len(buf)) {
+		if n := runtime.Stack(buf, true); n < len(buf) {
+			return string(buf[:n])
+		}
+	}
 }
