@@ -11,7 +11,8 @@
 // Servers and load share the machine. The load therefore comes from connections that
 // write prepared bytes and parse no more of an answer than its length, and the CPU time
 // that servers spend per operation (from /proc, all of them added up) is printed beside
-// the rate: it is steadier than the rate.
+// the rate: it is steadier than the rate. "CPU enough for" is the rate that follows from it if nothing
+// else runs on the machine.
 //
 // Every process is ended by its own ID, and every file is removed at the end.
 package main

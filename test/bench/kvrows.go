@@ -86,11 +86,12 @@ func (l loadRow) run(b *bench, s *setup) error {
 	if err != nil {
 		return err
 	}
-	got := perSecond(r.rate()) + "; " + micros(r.perOp(r.serverCPU))
+	got, note := perSecond(r.rate())+"; "+micros(r.perOp(r.serverCPU)), r.note()+"; CPU enough for "+perSecond(r.undisturbed())
 	if l.latency {
 		got = fmt.Sprintf("%.2f; %.2f ms", r.at(0.5).Seconds()*1000, r.at(0.99).Seconds()*1000)
+		note = r.note()
 	}
-	b.out.print(line{what: l.what, got: got, target: l.target, consul: l.consul, note: r.note()})
+	b.out.print(line{what: l.what, got: got, target: l.target, consul: l.consul, note: note})
 	return nil
 }
 

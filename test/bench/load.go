@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime"
 	"slices"
 	"strconv"
 	"sync"
@@ -156,6 +157,16 @@ func (r *result) at(quantile float64) time.Duration {
 		return 0
 	}
 	return r.latencies[min(int(quantile*float64(len(r.latencies))), len(r.latencies)-1)]
+}
+
+// undisturbed is the rate at which servers and load would use up the machine if nothing
+// else ran on it.
+func (r *result) undisturbed() float64 {
+	perOp := r.perOp(r.serverCPU + r.ownCPU)
+	if perOp == 0 {
+		return 0
+	}
+	return float64(runtime.NumCPU()) / perOp.Seconds()
 }
 
 func (r *result) note() string {

@@ -76,7 +76,7 @@ func measureEcho(b *bench, _ *setup) error {
 	if err != nil {
 		return err
 	}
-	b.out.print(line{what: "bare net/http: get c=64", got: perSecond(r.rate()), note: r.note()})
+	b.out.print(line{what: "bare net/http: get c=64", got: perSecond(r.rate()), note: r.note() + "; CPU enough for " + perSecond(r.undisturbed())})
 	return watchRow{what: "bare net/http: 1,000 waiters, PUT to last answer", path: "/wait"}.measure(b, a, []*agent{a})
 }
 
