@@ -19,6 +19,7 @@ var commands = []command{
 	kvImport,
 	kvPut,
 	leave,
+	lockCommand,
 	members,
 	operatorGroup,
 	operatorRaftGroup,
