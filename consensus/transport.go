@@ -40,7 +40,7 @@ func (n *Node) openTransport(cfg Config) raft.Transport {
 		return err
 	}
 	n.stops = append(n.stops, n.hangUp)
-	return trans
+	return networkTransport{trans}
 }
 
 // ownedStreams remembers its connections, so that what raft does on them ends with the
