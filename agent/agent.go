@@ -16,6 +16,7 @@ import (
 	"github.com/hanse-project/hanse/config"
 	"github.com/hanse-project/hanse/consensus"
 	"github.com/hanse-project/hanse/lan"
+	"github.com/hanse-project/hanse/local"
 	"github.com/hanse-project/hanse/metrics"
 	"github.com/hanse-project/hanse/operator"
 	"github.com/hanse-project/hanse/rpc"
@@ -61,6 +62,7 @@ type Agent struct {
 	lan     *lan.Pool
 	wan     *wan.Pool // nil on a client agent and without a WAN port
 	role    role
+	local   *local.State
 	http    *httpFaces
 	parts   parts
 
@@ -105,6 +107,9 @@ func New(cfg *config.Config, opts Options) (_ *Agent, err error) {
 		a.log.Warn(w)
 	}
 	if err := a.openRole(lock); err != nil {
+		return nil, err
+	}
+	if err := a.openLocal(); err != nil {
 		return nil, err
 	}
 	if err := a.openHTTP(); err != nil {
@@ -169,10 +174,10 @@ func (a *Agent) writePIDFile() error {
 
 // The time that each running part has to end. What it is for is said where it runs.
 const (
-	httpWithin     = httpDrain + time.Second
-	announceWithin = time.Second
-	joinWithin     = 2 * time.Second
-	roleWithin     = 10 * time.Second
+	httpWithin  = httpDrain + time.Second
+	localWithin = 5 * time.Second
+	joinWithin  = 2 * time.Second
+	roleWithin  = 10 * time.Second
 )
 
 // Run runs the agent until ctx ends, or until it has been told to leave, or until one
@@ -180,10 +185,9 @@ const (
 func (a *Agent) Run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { a.stop(context.Cause(ctx)) })
 	defer stop()
-	announce := announcer{caller: a.role.Caller(), node: a.nodeInfo(), log: a.log}
 	a.parts.run("the agent's role", roleWithin, a.fail, a.role.Run)
 	a.parts.run("joining", joinWithin, a.fail, a.join)
-	a.parts.run("announcing this node", announceWithin, a.fail, announce.Run)
+	a.parts.run("services and checks", localWithin, a.fail, a.local.Run)
 	a.parts.run("HTTP", httpWithin, a.fail, a.http.run)
 	a.log.Info("Started agent", "server", a.cfg.Server, "datacenter", a.cfg.Datacenter, "node", a.cfg.NodeName)
 	<-a.stopping.Done()

@@ -1,33 +1,15 @@
 package agent
 
 import (
-	"context"
 	"maps"
-	"time"
-
-	"github.com/hashicorp/go-hclog"
 
 	"github.com/hanse-project/hanse/catalog"
+	"github.com/hanse-project/hanse/local"
 	"github.com/hanse-project/hanse/rpc"
 	"github.com/hanse-project/hanse/version"
 )
 
-const (
-	// announceEvery is how often the catalog is compared with what this node says of itself.
-	announceEvery = time.Minute
-	// announceSoon is the first wait after a failure; it doubles.
-	announceSoon = time.Second
-)
-
-// announcer keeps in the catalog what only this node knows of itself: its addresses
-// and its meta. That it is there at all, the leader writes.
-type announcer struct {
-	caller rpc.Caller
-	node   catalog.RegisterRequest
-	log    hclog.Logger
-}
-
-// nodeInfo is what this node says of itself.
+// nodeInfo is what this node says of itself. That it is there at all, the leader writes.
 func (a *Agent) nodeInfo() catalog.RegisterRequest {
 	meta := map[string]string{"consul-network-segment": "", "consul-version": version.Consul}
 	maps.Copy(meta, a.cfg.NodeMeta)
@@ -37,39 +19,21 @@ func (a *Agent) nodeInfo() catalog.RegisterRequest {
 	}
 }
 
-// Run compares now and then until ctx ends.
-func (a *announcer) Run(ctx context.Context) error {
-	soon := announceSoon
-	for {
-		wait := announceEvery
-		if err := a.sync(ctx); err != nil && ctx.Err() == nil {
-			a.log.Debug("this node is not in the catalog as it should be, will retry", "error", err, "in", soon)
-			wait, soon = soon, min(2*soon, announceEvery)
-		} else {
-			soon = announceSoon
-		}
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-			return nil
-		}
-	}
-}
-
-func (a *announcer) sync(ctx context.Context) error {
-	rep, err := catalog.GetNodeInfo.Call(ctx, a.caller, &catalog.NodeSpecificRequest{
-		Read: rpc.Read{Datacenter: a.node.Datacenter}, Node: a.node.Node,
+// openLocal makes the list of this agent's services and checks, of those that were kept
+// and of those that the files define.
+func (a *Agent) openLocal() (err error) {
+	a.local, err = local.New(local.Config{
+		Node: a.nodeInfo(), Caller: a.role.Caller(), DataDir: a.cfg.DataDir,
+		RemoteScripts: a.cfg.EnableScriptChecks, FileScripts: a.cfg.EnableLocalScriptChecks,
+		CheckUpdateInterval: a.cfg.CheckUpdateInterval,
+		Members:             func() int { return len(a.lan.Members()) },
+		Log:                 a.log,
 	})
 	if err != nil {
 		return err
 	}
-	for _, known := range rep.Dump {
-		if known.Address == a.node.Address && known.ID == a.node.ID &&
-			maps.Equal(known.TaggedAddresses, a.node.TaggedAddresses) && maps.Equal(known.Meta, a.node.NodeMeta) {
-			return nil
-		}
+	if c, isClient := a.role.(*client); isClient {
+		c.serverCame = a.local.Kick
 	}
-	req := a.node
-	_, err = catalog.Register.Call(ctx, a.caller, &req)
-	return err
+	return a.local.Load(a.cfg.Definitions)
 }

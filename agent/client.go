@@ -22,6 +22,8 @@ type client struct {
 	lan     *lan.Pool
 	servers *federation.Federation
 	calls   *forwarder.Client
+	// serverCame is told of every server that joins. Set it before Run.
+	serverCame func()
 }
 
 func newClient(pool *lan.Pool, cfg forwarder.Config) *client {
@@ -79,6 +81,9 @@ func (c *client) onMember(change serf.EventType, m serf.Member) {
 		c.servers.Joined(federation.Server{
 			Name: s.Name, ID: s.ID, Datacenter: s.Datacenter, Addr: s.Addr(), Build: s.Build, Feature: s.Feature,
 		})
+		if c.serverCame != nil {
+			c.serverCame()
+		}
 	}
 }
 

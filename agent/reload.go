@@ -15,8 +15,8 @@ import (
 )
 
 // Reload reads the configuration again and takes over what can change while the agent
-// runs: the log level, and what the files of certificates hold. What would need a
-// restart is named in the log. After an error everything is as before.
+// runs: the log level, what the files of certificates hold, and services and checks.
+// What would need a restart is named in the log. After an error everything is as before.
 func (a *Agent) Reload() error {
 	if a.opts.Load == nil {
 		return errors.New("this agent was not started from a configuration that could be read again")
@@ -24,6 +24,12 @@ func (a *Agent) Reload() error {
 	cfg, warnings, err := a.opts.Load()
 	if err != nil {
 		return fmt.Errorf("reload the configuration: %w", err)
+	}
+	if _, err := loadCertificates(a.cfg); err != nil {
+		return fmt.Errorf("reload the certificates: %w", err)
+	}
+	if err := a.local.Load(cfg.Definitions); err != nil {
+		return fmt.Errorf("reload the services and checks: %w", err)
 	}
 	if err := a.certs.reload(a.cfg); err != nil {
 		return fmt.Errorf("reload the certificates: %w", err)
@@ -67,8 +73,7 @@ func needsRestart(old, new *config.Config) []string {
 	return slices.Compact(names)
 }
 
-// reloadable are the fields that a reload takes over, by their paths, and those that
-// nothing runs on yet.
+// reloadable are the fields that a reload takes over, by their paths.
 var reloadable = map[string]bool{"Log.Level": true, "Definitions": true}
 
 // differing adds the settings behind the fields at path that differ.

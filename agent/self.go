@@ -45,7 +45,9 @@ func (s *self) Self() any {
 
 func (s *self) stats() map[string]map[string]string {
 	stats := s.agent.role.Stats()
-	stats["agent"] = map[string]string{"check_monitors": "0", "check_ttls": "0", "checks": "0", "services": "0"}
+	stats["agent"] = map[string]string{
+		"checks": fmt.Sprint(len(s.agent.local.Checks())), "services": fmt.Sprint(len(s.agent.local.Services())),
+	}
 	stats["build"] = map[string]string{"prerelease": "", "revision": "", "version": version.Consul, "version_metadata": "", "hanse": version.Hanse}
 	stats["runtime"] = map[string]string{
 		"arch": runtime.GOARCH, "os": runtime.GOOS, "version": runtime.Version(),

@@ -81,12 +81,13 @@ type Config struct {
 	Log       Log
 	Telemetry Telemetry
 
-	// Checks and DNS, for when they come.
+	// Checks, services and DNS.
 	EnableScriptChecks      bool // from files and from the HTTP API
 	EnableLocalScriptChecks bool // from files only
 	Recursors               []string
 	DisableRemoteExec       bool
-	Definitions             []Definition // services and checks found in the files
+	CheckUpdateInterval     time.Duration // how long an output alone waits for the catalog; 0 sends it at once
+	Definitions             []Definition  // services and checks found in the files
 
 	// Versions of the protocols spoken.
 	Protocol     int
@@ -245,16 +246,17 @@ func defaults() Config {
 			RPCMaxConnsPerClient: 100, RPCHandshakeTimeout: 5 * time.Second, RPCClientTimeout: time.Minute,
 			KVMaxValueSize: 512 << 10, TxnMaxReqLen: 512 << 10,
 		},
-		RPCHoldTimeout:    7 * time.Second,
-		DefaultQueryTime:  5 * time.Minute,
-		MaxQueryTime:      10 * time.Minute,
-		TombstoneTTL:      15 * time.Minute,
-		HTTP:              HTTP{ResponseHeaders: map[string]string{}},
-		Log:               Log{Level: "INFO", RotateDuration: 24 * time.Hour, SyslogFacility: "LOCAL0"},
-		Telemetry:         Telemetry{MetricsPrefix: "consul", FilterDefault: true},
-		DisableRemoteExec: true,
-		Protocol:          2,
-		RaftProtocol:      3,
+		RPCHoldTimeout:      7 * time.Second,
+		DefaultQueryTime:    5 * time.Minute,
+		MaxQueryTime:        10 * time.Minute,
+		TombstoneTTL:        15 * time.Minute,
+		HTTP:                HTTP{ResponseHeaders: map[string]string{}},
+		Log:                 Log{Level: "INFO", RotateDuration: 24 * time.Hour, SyslogFacility: "LOCAL0"},
+		Telemetry:           Telemetry{MetricsPrefix: "consul", FilterDefault: true},
+		DisableRemoteExec:   true,
+		CheckUpdateInterval: 5 * time.Minute,
+		Protocol:            2,
+		RaftProtocol:        3,
 	}
 }
 

@@ -139,6 +139,7 @@ var keys = index(
 	onOff("enable_local_script_checks", func(d *draft) *bool { return &d.EnableLocalScriptChecks }),
 	strs("recursors", func(d *draft) *[]string { return &d.Recursors }),
 	onOff("disable_remote_exec", func(d *draft) *bool { return &d.DisableRemoteExec }),
+	dur("check_update_interval", func(d *draft) *time.Duration { return &d.CheckUpdateInterval }),
 	definitions("service", "service"), definitions("services", "service"),
 	definitions("check", "check"), definitions("checks", "check"),
 	links("replicate"),

@@ -24,7 +24,7 @@ var later = notes(map[string][]string{
 	"gRPC is not supported yet": {"addresses.grpc", "addresses.grpc_tls", "performance.grpc_keepalive_interval", "performance.grpc_keepalive_timeout"},
 	"DNS is not supported yet":  {"dns_config", "soa"},
 	"checks are not supported yet": {
-		"check_update_interval", "check_output_max_size", "check_reap_interval", "check_deregister_interval_min",
+		"check_output_max_size", "check_reap_interval", "check_deregister_interval_min",
 		"discard_check_output", "watches",
 	},
 	"no such limit is kept yet": {

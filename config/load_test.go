@@ -264,7 +264,7 @@ func TestDefinitionsAreKept(t *testing.T) {
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("definitions %q, want %q", got, want)
 	}
-	if len(warnings) != 1 || !strings.Contains(warnings[0], "5 service and check definitions were kept") {
+	if len(warnings) != 0 {
 		t.Errorf("warnings %q", warnings)
 	}
 }

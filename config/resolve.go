@@ -345,9 +345,6 @@ func (d *draft) advise() {
 			d.warn("%s: %s is %d, and nothing listens there: it is not supported yet", d.origin[p.key], p.key, p.port)
 		}
 	}
-	if len(d.Definitions) > 0 {
-		d.warn("%s kept, and not registered: services and checks of agents are not supported yet", count(len(d.Definitions), "service or check definition was", "service and check definitions were"))
-	}
 }
 
 func count(n int, one, many string) string {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/hanse-project/hanse/local"
 	"github.com/hanse-project/hanse/rpc"
 )
 
@@ -19,6 +20,9 @@ type Config struct {
 	Caller rpc.Caller
 	// Agent is the agent whose face this is.
 	Agent Agent
+	// Local are the services and checks of the agent. Without them there are no endpoints
+	// about them.
+	Local *local.State
 	// Snapshots carries archives. Without it there is no /v1/snapshot.
 	Snapshots Snapshots
 	// Resolver finds what the caller may ask of the agent itself.
@@ -72,7 +76,7 @@ func New(cfg Config) *API {
 	}
 	for _, routes := range []map[string]route{
 		a.kvRoutes(), a.sessionRoutes(), a.txnRoutes(), a.catalogRoutes(), a.healthRoutes(),
-		a.agentRoutes(), a.statusRoutes(), a.operatorRoutes(), a.snapshotRoutes(),
+		a.agentRoutes(), a.localRoutes(), a.statusRoutes(), a.operatorRoutes(), a.snapshotRoutes(),
 	} {
 		for path, r := range routes {
 			a.add(path, r)

@@ -15,8 +15,6 @@ func (a *API) agentRoutes() map[string]route {
 		"/v1/agent/leave":        {http.MethodPut: a.agentLeave},
 		"/v1/agent/force-leave/": {http.MethodPut: a.agentForceLeave},
 		"/v1/agent/reload":       {http.MethodPut: a.agentReload},
-		"/v1/agent/services":     {http.MethodGet: a.agentNone},
-		"/v1/agent/checks":       {http.MethodGet: a.agentNone},
 		"/v1/agent/metrics":      {http.MethodGet: a.agentMetrics},
 	}
 }
@@ -73,14 +71,6 @@ func (a *API) agentReload(_ http.ResponseWriter, r *request) (any, error) {
 		return nil, err
 	}
 	return nil, a.cfg.Agent.Reload(r.Context())
-}
-
-// agentNone lists what is registered with this agent: nothing can be.
-func (a *API) agentNone(_ http.ResponseWriter, r *request) (any, error) {
-	if _, err := a.cfg.Resolver.Resolve(r.Context(), r.token()); err != nil {
-		return nil, err
-	}
-	return struct{}{}, nil
 }
 
 func (a *API) agentMetrics(w http.ResponseWriter, r *request) (any, error) {

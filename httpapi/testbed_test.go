@@ -234,6 +234,7 @@ func newFace(t testing.TB, change func(*Config)) (*API, *server) {
 	cfg := Config{
 		Caller: &callers{"dc1", map[string]*server{"dc1": srv}, tokens{}}, Agent: &body{}, Resolver: tokens{},
 		Datacenter: "dc1", Node: "alpha", MaxValue: 512 << 10, MaxTxn: 512 << 10, Log: hclog.NewNullLogger(),
+		Local: newLocal(t, "alpha"),
 	}
 	if change != nil {
 		change(&cfg)
