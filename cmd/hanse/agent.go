@@ -28,7 +28,7 @@ var agentCommand = command{
 		"else a client of its servers. -dev runs a server alone that keeps nothing.",
 	examples: []string{
 		"agent -dev",
-		"agent -server -bootstrap-expect=3 -data-dir=/var/lib/hanse -retry-join=h2",
+		"agent -server -bootstrap-expect=3 -data-dir=/srv/hanse -retry-join=h2",
 		"agent -data-dir=/var/lib/hanse -config-dir=/etc/hanse.d",
 	},
 	prepare: func(fs *flag.FlagSet) work {
