@@ -53,9 +53,22 @@ func Module() store.Module {
 func entriesSchema() *memdb.TableSchema {
 	t := keyed(tableEntries, func(row any) string { return row.(*Entry).Key })
 	t.Indexes[indexSession] = &memdb.IndexSchema{
-		Name: indexSession, AllowMissing: true, Indexer: &memdb.StringFieldIndex{Field: "Session"},
+		Name: indexSession, AllowMissing: true, Indexer: &sessionIndex{memdb.StringFieldIndex{Field: "Session"}},
 	}
 	return t
+}
+
+// sessionIndex is memdb's index of a field without its reflection, which every write of
+// an entry without a lock would go through to find nothing.
+type sessionIndex struct{ memdb.StringFieldIndex }
+
+// FromObject implements memdb.SingleIndexer.
+func (*sessionIndex) FromObject(row any) (bool, []byte, error) {
+	session := row.(*Entry).Session
+	if session == "" {
+		return false, nil, nil
+	}
+	return true, append([]byte(session), 0), nil
 }
 
 func all[T any](table string) func(v *store.View) iter.Seq[*T] {
@@ -64,7 +77,7 @@ func all[T any](table string) func(v *store.View) iter.Seq[*T] {
 
 func loadEntry(tx *store.Tx, e *Entry) error {
 	if tx.Import {
-		e.ModifyIndex, e.Session = tx.Index, ""
+		e.ModifyIndex, e.Session = tx.Index, "" // no session is taken over either
 		tx.Touch(tableEntries)
 	}
 	tx.Insert(tableEntries, e)
