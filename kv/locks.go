@@ -2,6 +2,7 @@ package kv
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/hanse-project/hanse/rpc"
 	"github.com/hanse-project/hanse/session"
@@ -41,7 +42,15 @@ func invalidSession(id string) error { return rpc.Failed(fmt.Sprintf("invalid se
 
 func delayed(tx *store.Tx, key string) bool {
 	d, found := store.First[*lockDelay](&tx.View, tableDelays, "id", key)
-	return found && tx.Time < d.Until
+	return found && !d.over(tx)
+}
+
+// over tells whether d has ended by the time of tx. More than the longest delay cannot
+// be left: then the clock of an earlier leader was far ahead, and what it said counts for
+// nothing, lest a key be closed for as long as it was.
+func (d *lockDelay) over(tx *store.Tx) bool {
+	left := time.Duration(d.Until - tx.Time)
+	return left <= 0 || left > session.MaxLockDelay
 }
 
 // locked is e after cmd took or freed its lock.
@@ -80,7 +89,7 @@ func freeLocks(tx *store.Tx, s *session.Session) {
 func forgetDelays(tx *store.Tx) {
 	var over []*lockDelay
 	for d := range store.Rows[*lockDelay](&tx.View, tableDelays, "id") {
-		if d.Until <= tx.Time {
+		if d.over(tx) {
 			over = append(over, d)
 		}
 	}

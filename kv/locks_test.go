@@ -228,6 +228,51 @@ func TestALockIsNotTakenDuringItsDelay(t *testing.T) {
 	})
 }
 
+// Leaders whose clocks differ disagree about how long a delay still is. None may close a
+// key for longer than a delay can be.
+func TestAClockThatIsFarAheadClosesNoKey(t *testing.T) {
+	d := newDomains(t)
+	d.node("n1")
+	next := d.session(session.Session{Node: "n1"})
+	now := time.Now()
+	at := func(when time.Time, op store.Op, cmd any) any {
+		t.Helper()
+		entry, err := store.Encode(op, when, cmd)
+		if err != nil {
+			t.Fatal(err)
+		}
+		done, _ := d.log.Batch(entry)
+		return done[0]
+	}
+	for _, ahead := range []time.Duration{30 * time.Second, time.Hour, 200 * 365 * 24 * time.Hour} {
+		id := d.session(session.Session{Node: "n1", LockDelay: 15 * time.Second})
+		lock := &write{Verb: Lock, Key: "k", Session: id}
+		if done := at(now.Add(ahead), opApply, lock); done != true {
+			t.Fatalf("%v ahead: %v", ahead, done)
+		}
+		const opDestroy store.Op = 103
+		at(now.Add(ahead), opDestroy, &struct{ IDs []string }{[]string{id}})
+		lock.Session = next
+		if ahead == 30*time.Second && at(now.Add(ahead+14*time.Second), opApply, lock) != false {
+			t.Fatal("there was no delay: the test shows nothing")
+		}
+		want := ahead > session.MaxLockDelay
+		if done := at(now, opApply, lock); done != want {
+			t.Errorf("after a leader whose clock is %v ahead: %v, want %v", ahead, done, want)
+		}
+		lock.Verb = Unlock
+		at(now, opApply, lock)
+		if !want { // its time has come, by any clock
+			lock.Verb = Lock
+			if at(now.Add(time.Minute), opApply, lock) != true {
+				t.Error("the delay does not end")
+			}
+			lock.Verb = Unlock
+			at(now, opApply, lock)
+		}
+	}
+}
+
 func TestSnapshotsKeepLocks(t *testing.T) {
 	d := newDomains(t)
 	d.node("n1")
