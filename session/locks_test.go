@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -549,6 +551,65 @@ func TestALockIsNotLostUnnoticed(t *testing.T) {
 	}
 	leader.Kill(t)
 	closed(t, "the holder hears of the end of its session", next)
+}
+
+// A session is made, and locks, in the datacenter that is asked.
+func TestLocksInAnotherDatacenter(t *testing.T) {
+	fed := lab.Start(t, lab.Servers("dc1", 1), lab.Clients("dc1", 1), lab.Servers("dc2", 1))
+	c, there := fed.Node("dc1-c1").API(t), &api.WriteOptions{Datacenter: "dc2"}
+	if _, _, err := c.Session().Create(nil, there); err == nil || !strings.Contains(err.Error(), "apply failed: Missing node registration") {
+		t.Errorf("by a node of ours: %v", err)
+	}
+	entry := &api.SessionEntry{Node: "dc2-s1", TTL: "10s", LockDelay: time.Millisecond}
+	id, _, err := c.Session().Create(entry, there)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if done, _, err := c.KV().Acquire(&api.KVPair{Key: "k", Session: id}, there); !done || err != nil {
+		t.Fatalf("%v, %v", done, err)
+	}
+	if s, _, err := c.Session().Renew(id, there); s == nil || err != nil {
+		t.Errorf("it is not renewed: %v", err)
+	}
+	if s, _, err := c.Session().Renew(id, nil); s != nil || err != nil {
+		t.Errorf("it is renewed in the wrong place: %+v, %v", s, err)
+	}
+	if _, _, err := c.KV().Acquire(&api.KVPair{Key: "k", Session: "none"}, there); err == nil || !strings.Contains(err.Error(), "(invalid session") {
+		t.Errorf("the text of an error from there: %v", err)
+	}
+	if pair, _, err := fed.Node("dc2-s1").API(t).KV().Get("k", nil); err != nil || pair.Session != id {
+		t.Errorf("%+v, %v", pair, err)
+	}
+	if _, err := c.Session().Destroy(id, there); err != nil {
+		t.Fatal(err)
+	}
+	if pair, _, err := c.KV().Get("k", &api.QueryOptions{Datacenter: "dc2"}); err != nil || pair.Session != "" {
+		t.Errorf("%+v, %v", pair, err)
+	}
+}
+
+// The page on sessions shows commands, and what they answer.
+func TestThePageShowsWhatHappens(t *testing.T) {
+	page, err := os.ReadFile("../docs/sessions.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := regexp.MustCompile(`(?m)^\$ curl -X PUT -d '([^']*)' '?localhost:8500([^' \n]*)'?\n(.*)$`).FindAllStringSubmatch(string(page), -1)
+	if len(shown) != 2 {
+		t.Fatalf("the page shows %d requests", len(shown))
+	}
+	n := lab.Start(t, lab.Servers("dc1", 1)).Node("dc1-s1")
+	id := regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}`)
+	ours := "none"
+	for _, s := range shown {
+		a, err := n.Do(t.Context(), "PUT", id.ReplaceAllLiteralString(s[2], ours), s[1])
+		if err != nil || id.ReplaceAllLiteralString(string(a.Body), "ID") != id.ReplaceAllLiteralString(s[3], "ID") {
+			t.Fatalf("%s answered %s (%v), the page shows %s", s[0], a.Body, err, s[3])
+		}
+		if found := id.FindString(string(a.Body)); found != "" {
+			ours = found
+		}
+	}
 }
 
 func TestALockOutlivesItsLeader(t *testing.T) {
