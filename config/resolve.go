@@ -3,7 +3,6 @@ package config
 import (
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -345,11 +344,4 @@ func (d *draft) advise() {
 			d.warn("%s: %s is %d, and nothing listens there: it is not supported yet", d.origin[p.key], p.key, p.port)
 		}
 	}
-}
-
-func count(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
 }
