@@ -20,6 +20,7 @@ import (
 
 	"github.com/hanse-project/hanse/config"
 	"github.com/hanse-project/hanse/httpapi"
+	"github.com/hanse-project/hanse/local"
 	"github.com/hanse-project/hanse/test/lab"
 )
 
@@ -112,7 +113,7 @@ func stringsIn(t *testing.T, files ...string) []string {
 }
 
 func TestEndpointsAreAsThePageSays(t *testing.T) {
-	api := httpapi.New(httpapi.Config{Log: hclog.NewNullLogger(), Snapshots: struct{ httpapi.Snapshots }{}})
+	api := httpapi.New(httpapi.Config{Log: hclog.NewNullLogger(), Snapshots: struct{ httpapi.Snapshots }{}, Local: new(local.State)})
 	var told []string
 	for _, r := range section(t, "## HTTP API", "## Command line") {
 		if len(r) != 4 || len(r.names(1)) != 1 {
