@@ -178,17 +178,18 @@ func (t *Table) read(ctx context.Context, h *rpc.Handler, req rpc.Request) (any,
 // retryEvery is how often a call that waits for a leader looks again.
 const retryEvery = 20 * time.Millisecond
 
-// holding repeats do while there is no leader to ask, for the hold time at most.
+// holding repeats do while there is no leader to ask, or the one that was asked is lost,
+// for the hold time at most.
 func (t *Table) holding(ctx context.Context, do func(context.Context) error) error {
 	err := do(ctx)
-	if !errors.Is(err, rpc.ErrNoLeader) {
+	if !leaderMissing(err) {
 		return err
 	}
 	end := time.NewTimer(t.hold)
 	defer end.Stop()
 	tick := time.NewTicker(retryEvery)
 	defer tick.Stop()
-	for errors.Is(err, rpc.ErrNoLeader) {
+	for leaderMissing(err) {
 		select {
 		case <-tick.C:
 			err = do(ctx)
@@ -199,4 +200,10 @@ func (t *Table) holding(ctx context.Context, do func(context.Context) error) err
 		}
 	}
 	return err
+}
+
+// leaderMissing tells whether a call can be made again. A connection that was lost is
+// only ever the error of a read: the fate of a write is then unknown.
+func leaderMissing(err error) bool {
+	return errors.Is(err, rpc.ErrNoLeader) || errors.Is(err, rpc.ErrConnectionLost)
 }

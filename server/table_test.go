@@ -280,3 +280,28 @@ func TestSnapshotsAskTheAuthorizer(t *testing.T) {
 		t.Error("a refused restore changed the state")
 	}
 }
+
+func TestCallIsMadeAgainWhileTheLeaderIsMissing(t *testing.T) {
+	for name, c := range map[string]struct {
+		err  error
+		want int // how often the call is made
+	}{
+		"there is no leader":               {rpc.ErrNoLeader, 3},
+		"the leader died during a read":    {rpc.Wrap(rpc.ErrConnectionLost, "KVS.Get"), 3},
+		"the fate of the write is unknown": {rpc.Wrap(rpc.ErrOutcomeUnknown, "KVS.Apply"), 1},
+		"the call itself is wrong":         {rpc.Invalid("no key"), 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			calls := 0
+			err := (&Table{hold: time.Minute}).holding(t.Context(), func(context.Context) error {
+				if calls++; calls == 3 {
+					return nil
+				}
+				return c.err
+			})
+			if calls != c.want || (err == nil) != (c.want == 3) {
+				t.Errorf("%d calls and %v, want %d", calls, err, c.want)
+			}
+		})
+	}
+}
