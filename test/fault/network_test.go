@@ -39,7 +39,7 @@ func TestOneWayTroubleBetweenServersIsNoTroubleForClients(t *testing.T) {
 		for _, other := range others {
 			fed.Heal(t, leader.Name, other.Name)
 		}
-		shanghai.WaitWhole(t)
+		shanghai.Leader(t)
 		w.waitAcked(t, 30)
 		t.Logf("done: %s", trouble.what)
 	}
