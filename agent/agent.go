@@ -70,6 +70,7 @@ type Agent struct {
 	leaveErr  error
 	stop      context.CancelCauseFunc
 	stopping  context.Context
+	presence  presence
 }
 
 // errLeft is the cause of the end of an agent that was told to leave.
@@ -80,6 +81,7 @@ var errLeft = errors.New("the agent has left")
 func New(cfg *config.Config, opts Options) (_ *Agent, err error) {
 	a := &Agent{cfg: cfg, opts: opts, log: opts.Log}
 	a.stopping, a.stop = context.WithCancelCause(context.Background())
+	a.presence = newPresence()
 	a.parts.log = a.log
 	defer func() {
 		if err != nil {
@@ -187,7 +189,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer stop()
 	a.parts.run("the agent's role", roleWithin, a.fail, a.role.Run)
 	a.parts.run("joining", joinWithin, a.fail, a.join)
-	a.parts.run("services and checks", localWithin, a.fail, a.local.Run)
+	a.parts.run("services and checks", localWithin, a.fail, a.presence.keep(a.local.Run))
 	a.parts.run("HTTP", httpWithin, a.fail, a.http.run)
 	a.log.Info("Started agent", "server", a.cfg.Server, "datacenter", a.cfg.Datacenter, "node", a.cfg.NodeName)
 	<-a.stopping.Done()

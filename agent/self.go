@@ -111,13 +111,3 @@ func (s *self) Metrics() http.Handler { return s.agent.metrics.Handler() }
 
 // MetricsJSON implements [httpapi.Agent].
 func (s *self) MetricsJSON() any { return s.agent.metrics.JSON() }
-
-// Leave tells the datacenter that this agent goes for good, and then stops it.
-func (a *Agent) Leave(ctx context.Context) error {
-	a.leaveOnce.Do(func() {
-		a.log.Info("Leaving the cluster")
-		a.leaveErr = a.role.Leave(ctx)
-		a.stop(errLeft)
-	})
-	return a.leaveErr
-}
