@@ -2,12 +2,12 @@ package checks
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -26,32 +26,55 @@ var servingNames = []string{"UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOW
 // serving is the number of SERVING.
 const serving = 1
 
-// h2conn opens a connection that speaks HTTP/2.
-func (p *probes) h2conn(ctx context.Context, d *Definition, address string, useTLS bool) (net.Conn, *http2.ClientConn, error) {
-	conn, err := p.connect(ctx, d, "tcp", address, useTLS, http2.NextProtoTLS)
-	if err != nil {
-		return nil, nil, err
-	}
-	h2, err := new(http2.Transport).NewClientConn(conn)
-	if err != nil {
-		_ = conn.Close()
-		return nil, nil, err
-	}
-	return conn, h2, nil
-}
-
 // h2ping sends a PING frame and waits for its answer.
 func (p *probes) h2ping(d *Definition) probe {
 	return func(ctx context.Context) (string, string) {
-		conn, h2, err := p.h2conn(ctx, d, d.H2Ping, d.H2PingUseTLS)
+		conn, err := p.connect(ctx, d, "tcp", d.H2Ping, d.H2PingUseTLS, http2.NextProtoTLS)
 		if err != nil {
 			return Critical, fmt.Sprintf("Failed to dial to %s: %v", d.H2Ping, err)
 		}
 		defer conn.Close()
-		if err := h2.Ping(ctx); err != nil {
+		if err := ping(conn); err != nil {
 			return Critical, fmt.Sprintf("HTTP2 ping failed: %v", err)
 		}
 		return Passing, "HTTP2 ping was successful"
+	}
+}
+
+// ping begins HTTP/2 on a connection, and returns when its ping is answered.
+func ping(conn io.ReadWriter) error {
+	payload := [8]byte{'h', 'e', 'a', 'l', 't', 'h'}
+	var hello bytes.Buffer // one write, lest a server answers the first part and closes
+	hello.WriteString(http2.ClientPreface)
+	out := http2.NewFramer(&hello, nil)
+	if err := errors.Join(out.WriteSettings(), out.WritePing(false, payload)); err != nil {
+		return err
+	}
+	if _, err := hello.WriteTo(conn); err != nil {
+		return err
+	}
+	in := http2.NewFramer(conn, conn)
+	in.SetMaxReadFrameSize(1 << 14)
+	for {
+		frame, err := in.ReadFrame()
+		if err != nil {
+			return err
+		}
+		switch f := frame.(type) {
+		case *http2.SettingsFrame:
+			if !f.IsAck() {
+				err = in.WriteSettingsAck()
+			}
+		case *http2.PingFrame:
+			if f.IsAck() && f.Data == payload {
+				return nil
+			}
+		case *http2.GoAwayFrame:
+			err = fmt.Errorf("the server closes the connection: %s", f.ErrCode)
+		}
+		if err != nil {
+			return err
+		}
 	}
 }
 
@@ -60,12 +83,7 @@ func (p *probes) h2ping(d *Definition) probe {
 func (p *probes) grpc(d *Definition) probe {
 	address, service, _ := strings.Cut(d.GRPC, "/")
 	return func(ctx context.Context) (string, string) {
-		conn, h2, err := p.h2conn(ctx, d, address, d.GRPCUseTLS)
-		if err != nil {
-			return Critical, err.Error()
-		}
-		defer conn.Close()
-		state, err := askHealth(ctx, h2, d, address, service)
+		state, err := p.askHealth(ctx, d, address, service)
 		if err != nil {
 			return Critical, fmt.Sprintf("gRPC check %s: %v", d.GRPC, err)
 		}
@@ -80,14 +98,23 @@ func (p *probes) grpc(d *Definition) probe {
 	}
 }
 
+// h2transport speaks HTTP/2 and nothing else, for one turn.
+func (p *probes) h2transport(d *Definition) *http.Transport {
+	t := p.transport()
+	t.Proxy = nil
+	t.TLSClientConfig = p.tlsFor(d, "")
+	t.Protocols = new(http.Protocols)
+	t.Protocols.SetHTTP2(true)
+	t.Protocols.SetUnencryptedHTTP2(true)
+	return t
+}
+
 // askHealth calls grpc.health.v1.Health/Check and returns the state of the service.
-func askHealth(ctx context.Context, h2 *http2.ClientConn, d *Definition, authority, service string) (uint64, error) {
-	scheme := "http"
+func (p *probes) askHealth(ctx context.Context, d *Definition, address, service string) (uint64, error) {
+	scheme, authority := "http", address
 	if d.GRPCUseTLS {
 		scheme = "https"
-		if d.TLSServerName != "" {
-			authority = d.TLSServerName
-		}
+		authority = cmp.Or(d.TLSServerName, address)
 	}
 	var message []byte
 	if service != "" {
@@ -96,7 +123,7 @@ func askHealth(ctx context.Context, h2 *http2.ClientConn, d *Definition, authori
 	}
 	// A message is preceded by a byte for its compression, and its length.
 	frame := append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(message))), message...)
-	target := &url.URL{Scheme: scheme, Host: authority, Path: "/grpc.health.v1.Health/Check"}
+	target := &url.URL{Scheme: scheme, Host: address, Path: "/grpc.health.v1.Health/Check"}
 	req := (&http.Request{
 		Method: http.MethodPost, URL: target, Host: authority, ContentLength: int64(len(frame)),
 		Body: io.NopCloser(bytes.NewReader(frame)),
@@ -104,7 +131,9 @@ func askHealth(ctx context.Context, h2 *http2.ClientConn, d *Definition, authori
 			"Content-Type": {"application/grpc"}, "Te": {"trailers"}, "User-Agent": {agentName},
 		},
 	}).WithContext(ctx)
-	res, err := h2.RoundTrip(req)
+	transport := p.h2transport(d)
+	defer transport.CloseIdleConnections()
+	res, err := transport.RoundTrip(req)
 	if err != nil {
 		return 0, err
 	}

@@ -1,13 +1,17 @@
 package checks
 
 import (
+	"bytes"
 	"crypto/tls"
+	"errors"
+	"io"
 	"net"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"golang.org/x/net/http2"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/health"
@@ -57,7 +61,7 @@ func TestGRPC(t *testing.T) {
 		{"a service that nobody knows", address + "/nix", Critical, "gRPC check " + address + "/nix: the health service does not know that service"},
 		{"a server without the health service", without, Critical, "gRPC check " + without + ": the server has no health service"},
 		{"a server without HTTP/2", page, Critical, "gRPC check " + page},
-		{"no server", down, Critical, "dial tcp " + down},
+		{"no server", down, Critical, "gRPC check " + down + ": dial tcp " + down + ": connect: connection refused"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			result, output := try(t, Reach{}, Definition{GRPC: c.target, Timeout: 5 * time.Second})
@@ -175,6 +179,31 @@ func FuzzHealthState(f *testing.F) {
 		}
 		if strings.Contains(readable(string(raw)), "\xff") {
 			t.Errorf("%q is not made readable", raw)
+		}
+	})
+}
+
+// wire is a server that has said all it will.
+type wire struct {
+	io.Reader
+	io.Writer
+}
+
+func FuzzPing(f *testing.F) {
+	var good bytes.Buffer
+	out := http2.NewFramer(&good, nil)
+	if err := errors.Join(out.WriteSettings(), out.WriteSettingsAck(), out.WritePing(true, [8]byte{'h', 'e', 'a', 'l', 't', 'h'})); err != nil {
+		f.Fatal(err)
+	}
+	if err := ping(wire{bytes.NewReader(good.Bytes()), io.Discard}); err != nil {
+		f.Fatalf("a good answer: %v", err)
+	}
+	f.Add(good.Bytes())
+	f.Add(good.Bytes()[:good.Len()-1])
+	f.Add([]byte("HTTP/1.1 400 Bad Request\r\n\r\n"))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		if err := ping(wire{bytes.NewReader(raw), io.Discard}); err == nil && !bytes.Contains(raw, []byte("health\x00\x00")) {
+			t.Errorf("%q counts as an answer", raw)
 		}
 	})
 }
