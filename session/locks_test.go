@@ -612,6 +612,39 @@ func TestThePageShowsWhatHappens(t *testing.T) {
 	}
 }
 
+// A leader that was cut off a moment ago believes in itself still. What it renewed would
+// be renewed nowhere else.
+func TestALeaderThatIsCutOffRenewsNothing(t *testing.T) {
+	fed := lab.Start(t, lab.Servers("dc1", 3))
+	dc := fed.DC("dc1")
+	leader := dc.Leader(t)
+	id, _, err := leader.API(t).Session().CreateNoChecks(&api.SessionEntry{TTL: "1h"}, nil) // gossip must not end it
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range dc.Followers(t) {
+		fed.Cut(t, leader.Name, n.Name)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), within)
+	defer cancel()
+	a, err := leader.Do(ctx, "PUT", "/v1/session/renew/"+id, "")
+	if err != nil || a.Status != 500 || a.Reason() != "no_leader" {
+		t.Errorf("%+v, %v", a, err)
+	}
+	for _, n := range dc.Servers() {
+		if n != leader {
+			fed.Heal(t, leader.Name, n.Name)
+		}
+	}
+	lab.Until(t, "it is renewed", func() error {
+		s, _, err := leader.API(t).Session().Renew(id, nil)
+		if err == nil && s == nil {
+			t.Fatal("it is gone")
+		}
+		return err
+	})
+}
+
 func TestALockOutlivesItsLeader(t *testing.T) {
 	fed := lab.Start(t, lab.Servers("dc1", 3), lab.Clients("dc1", 2))
 	dc := fed.DC("dc1")
