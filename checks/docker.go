@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 )
 
@@ -28,7 +29,7 @@ type docker struct {
 // newDocker makes a client for the engine at host. A host that is wrong is told to those
 // who need it.
 func newDocker(host string) *docker {
-	host = cmp.Or(host, dockerSocket)
+	host = cmp.Or(host, os.Getenv("DOCKER_HOST"), dockerSocket)
 	var dial net.Dialer
 	kind, address, _ := strings.Cut(host, "://")
 	if kind != "unix" && kind != "tcp" || address == "" {

@@ -96,6 +96,10 @@ func TestDocker(t *testing.T) {
 	result, output = try(t, reach, Definition{DockerContainerID: "web", Args: []string{"0", strings.Repeat("x", 100)}, OutputMaxSize: 10})
 	expect(t, result, output, Passing, "Captured 10 of 104 bytes\n...\nxxxxxx err")
 
+	t.Setenv("DOCKER_HOST", reach.DockerHost)
+	result, output = try(t, Reach{}, Definition{DockerContainerID: "web", Args: []string{"0", "by the environment"}})
+	expect(t, result, output, Passing, "by the environment err")
+
 	nowhere := "unix://" + filepath.Join(t.TempDir(), "nix")
 	result, output = try(t, Reach{DockerHost: nowhere}, Definition{DockerContainerID: "web", Args: []string{"0"}})
 	expect(t, result, output, Critical, "make an exec in container web: ")

@@ -17,8 +17,8 @@ type Reach struct {
 	// TLS returns what every TLS connection starts from, such as the agent's own
 	// certificate; nil is an empty configuration.
 	TLS func() *tls.Config
-	// DockerHost is the address of the Docker engine, as in the environment variable
-	// DOCKER_HOST; "" means unix:///var/run/docker.sock.
+	// DockerHost is the address of the Docker engine; "" means what the environment
+	// variable DOCKER_HOST says, or else unix:///var/run/docker.sock.
 	DockerHost string
 }
 
