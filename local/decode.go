@@ -308,3 +308,11 @@ func unfit(path, want string, got any) error {
 	}
 	return at(path, fmt.Errorf("use %s, not %s", want, kind))
 }
+
+// ServicesOf reads what stands below "service" or "services" in a file: one definition
+// or a list of them.
+func ServicesOf(value any) ([]*Service, error) {
+	var all []*Service
+	err := (decoder{lenient: true}).decode("", value, reflect.ValueOf(&all).Elem())
+	return all, err
+}

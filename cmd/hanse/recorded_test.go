@@ -119,8 +119,12 @@ func mask(output string) string { return variable.ReplaceAllString(output, "$1$2
 func TestPrintsWhatConsulPrints(t *testing.T) {
 	recordedAgent(t)
 	t.Chdir(t.TempDir())
-	if err := os.WriteFile("svc.json", []byte("{}"), 0o600); err != nil {
-		t.Fatal(err)
+	for name, text := range map[string]string{
+		"svc.json": `{"service": {"id": "cli-1", "name": "clisvc", "port": 81}}`, "bad.json": `{"service":`,
+	} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for _, want := range decodeLines[recordedCommand](t, recordedCommands) {
 		t.Run(strings.Join(want.Argv, " "), func(t *testing.T) {
