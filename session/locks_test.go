@@ -53,7 +53,10 @@ func take(t *testing.T, l *api.Lock) <-chan struct{} {
 	if !timer.Stop() || err != nil || lost == nil {
 		t.Fatalf("the lock was not taken: %v", err)
 	}
-	t.Cleanup(func() { _ = l.Unlock() }) // it may be lost
+	t.Cleanup(func() {
+		_ = l.Unlock() // it may be lost
+		closed(t, "whoever watches the lock hears of the end of the test", lost)
+	})
 	return lost
 }
 
