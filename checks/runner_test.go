@@ -24,6 +24,7 @@ type network struct {
 	mu    sync.Mutex
 	down  bool
 	dials map[string][]time.Time
+	hung  int // now
 }
 
 func (n *network) dial(ctx context.Context, _, address string) (net.Conn, error) {
@@ -33,6 +34,8 @@ func (n *network) dial(ctx context.Context, _, address string) (net.Conn, error)
 	n.dials[host] = append(n.dials[host], time.Now())
 	n.mu.Unlock()
 	if strings.HasPrefix(host, "hang") {
+		n.hang(1)
+		defer n.hang(-1)
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
@@ -48,6 +51,13 @@ func (n *network) set(down bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.down = down
+}
+
+func (n *network) hang(more int) int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.hung += more
+	return n.hung
 }
 
 // times is when an address was dialled, and forgets it.
@@ -225,7 +235,14 @@ func TestRemovedChecksAreSilent(t *testing.T) {
 		r.Remove("never there")
 		set(t, r, "hang", Definition{TCP: "hang:1", Interval: time.Second, Timeout: time.Hour})
 		after(10 * time.Second)
-		r.Remove("hang") // in its turn, which ends with it
+		if n.hang(0) != 1 {
+			t.Error("the check that hangs was not begun")
+		}
+		r.Remove("hang")
+		synctest.Wait()
+		if n.hang(0) != 0 {
+			t.Error("the turn of a check that is gone goes on")
+		}
 		after(time.Minute)
 		said.expect(t)
 		if err := r.SetTTL("ttl", Passing, ""); err == nil {
@@ -279,6 +296,17 @@ func TestTTL(t *testing.T) {
 				t.Errorf("%s: %v", id, err)
 			}
 		}
+	})
+}
+
+func TestTTLThatIsRenewedAtItsEndHolds(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, r *Runner, _ *network, said *news) {
+		set(t, r, "a", Definition{TTL: 10 * time.Second})
+		if err := r.SetTTL("a", Passing, "just in time"); err != nil {
+			t.Fatal(err)
+		}
+		r.expire(r.checks["a"]) // found due a moment before
+		said.expect(t, "a passing: just in time")
 	})
 }
 
