@@ -30,9 +30,15 @@ func (a *Agent) join(ctx context.Context) error {
 	}
 	var wg sync.WaitGroup
 	var lanErr, wanErr error
-	wg.Go(func() { lanErr = a.retryJoin(ctx, "LAN", cfg.RetryJoinLAN, a.lan.Join) })
+	wg.Go(func() {
+		a.rejoin(ctx, "LAN", cfg.RetryJoinLAN, a.lan.Pool)
+		lanErr = a.retryJoin(ctx, "LAN", cfg.RetryJoinLAN, a.lan.Join)
+	})
 	if wan != nil {
-		wg.Go(func() { wanErr = a.retryJoin(ctx, "WAN", cfg.RetryJoinWAN, wan) })
+		wg.Go(func() {
+			a.rejoin(ctx, "WAN", cfg.RetryJoinWAN, a.wan.Pool)
+			wanErr = a.retryJoin(ctx, "WAN", cfg.RetryJoinWAN, wan)
+		})
 	}
 	wg.Wait()
 	return errors.Join(lanErr, wanErr)
@@ -46,6 +52,43 @@ func startJoin(key string, addrs []string, join func([]string) (int, error)) err
 		return fmt.Errorf("%s is tried once (retry_join would go on): %w", key, err)
 	}
 	return nil
+}
+
+const (
+	// rejoinTries is how often the members of an earlier run are looked for, in about
+	// ten minutes: they may all start at the same time as this one.
+	rejoinTries = 24
+	// rejoinMost bounds how many of them are looked for.
+	rejoinMost = 16
+)
+
+// rejoin looks for the members of an earlier run, where the configuration names none.
+// One that is found is not enough: two halves that start at once could each be content
+// with itself.
+func (a *Agent) rejoin(ctx context.Context, name string, r config.RetryJoin, pool *gossip.Pool) {
+	missing := pool.Missing()
+	if len(r.Addrs) > 0 || len(missing) == 0 {
+		return
+	}
+	r.Addrs, r.MaxAttempts = missing[:min(len(missing), rejoinMost)], rejoinTries
+	err := a.retryJoin(ctx, name, r, func([]string) (int, error) {
+		var errs []error
+		found := 0
+		for _, addr := range pool.Missing() {
+			if _, err := pool.Join([]string{addr}); err != nil {
+				errs = append(errs, err)
+			} else {
+				found++
+			}
+			if len(errs) == rejoinMost {
+				break
+			}
+		}
+		return found, errors.Join(errs...)
+	})
+	if err != nil && ctx.Err() == nil {
+		a.log.Warn("some members of the last run are not found, and are looked for no more", "pool", name, "error", err)
+	}
 }
 
 func (a *Agent) retryJoin(ctx context.Context, pool string, r config.RetryJoin, join func([]string) (int, error)) error {

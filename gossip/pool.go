@@ -19,7 +19,9 @@ type Pool struct {
 	serf   *serf.Serf
 	guard  *guard
 	events *queue
-	pumped sync.WaitGroup
+	// remembered is what the snapshot said before serf went on with it.
+	remembered []string
+	pumped     sync.WaitGroup
 
 	tagsMu sync.Mutex
 	tags   map[string]string
@@ -52,7 +54,7 @@ func start(cfg Config, transport memberlist.Transport) (*Pool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the address to advertise (set %s): %w", cfg.AdvertiseKey, err)
 	}
-	p := &Pool{cfg: cfg, guard: newGuard(&cfg, ip, port), events: newQueue(), tags: cfg.Tags}
+	p := &Pool{cfg: cfg, remembered: cfg.remembered(), guard: newGuard(&cfg, ip, port), events: newQueue(), tags: cfg.Tags}
 	// serf leaves these two alone as long as it has no merge delegate of its own, and
 	// unlike that they learn which members are dead.
 	sc.MemberlistConfig.Merge = p.guard

@@ -87,13 +87,13 @@ func (r *reconciler) Run(ctx context.Context) {
 	retry := time.NewTicker(reconcileRetry)
 	defer retry.Stop()
 	r.broken = map[string]error{}
-	r.all(ctx)
+	r.all(ctx, false)
 	for {
 		select {
 		case <-ticker.C:
-			r.all(ctx)
+			r.all(ctx, true)
 		case <-r.replace:
-			r.all(ctx)
+			r.all(ctx, false)
 		case <-r.poke:
 			r.some(ctx, r.takePending())
 		case <-retry.C:
@@ -104,12 +104,16 @@ func (r *reconciler) Run(ctx context.Context) {
 	}
 }
 
-// all compares every member with the catalog, and what the catalog has beyond them.
-func (r *reconciler) all(ctx context.Context) {
+// all compares every member with the catalog and, with reap, what the catalog has
+// beyond them. A new leader leaves that for a minute: it may not have met all yet.
+func (r *reconciler) all(ctx context.Context, reap bool) {
 	defer gometrics.MeasureSince([]string{"leader", "reconcile"}, time.Now())
 	members := r.members()
 	for _, m := range members {
 		r.member(ctx, m)
+	}
+	if !reap {
+		return
 	}
 	dump, err := catalog.ChecksInState.Call(ctx, r.caller, &catalog.ChecksInStateRequest{State: catalog.AnyState, Read: stale()})
 	if err != nil {
@@ -118,9 +122,27 @@ func (r *reconciler) all(ctx context.Context) {
 	}
 	for _, check := range dump.HealthChecks {
 		if _, known := members[check.Node]; !known && check.CheckID == catalog.SerfCheckID {
-			r.report(check.Node, r.gone(ctx, check.Node, "", "reaped"))
+			r.report(check.Node, r.absent(ctx, check.Node))
 		}
 	}
+}
+
+// absent takes a node that gossip does not know out of the catalog. A server that takes
+// part in the log stays: after a restart of everything the log may be whole again long
+// before gossip is, and its members must not be expelled for that. Autopilot judges them.
+func (r *reconciler) absent(ctx context.Context, name string) error {
+	known, err := r.lookup(ctx, name)
+	if err != nil || known == nil {
+		return err
+	}
+	members, _ := r.node.Configuration()
+	for _, m := range members {
+		if string(m.ID) == known.ID {
+			r.log.Warn("a server takes part in the log and is not in the LAN pool", "server", name)
+			return nil
+		}
+	}
+	return r.gone(ctx, name, known.ID, "reaped")
 }
 
 // some compares the named members with the catalog. What fails is tried again soon.
