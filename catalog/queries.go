@@ -25,6 +25,20 @@ func LookupCheck(v *store.View, node, id string) (*HealthCheck, bool) {
 	return store.First[*HealthCheck](v, tableChecks, "id", fold(node), id)
 }
 
+// Instances are all instances of a service, or with mesh those that accept mesh
+// connections for it, each with the checks that count for it. They are read-only, and
+// not filtered by what a caller may see.
+func (e *Endpoint) Instances(service string, mesh bool) []CheckServiceNode {
+	index, name := indexName, touchService(service)
+	if mesh {
+		index, name = indexMesh, touchMesh(service)
+	}
+	if found := e.answers.of(e.store.Read(nil), index, service, name); found != nil {
+		return found.instances
+	}
+	return nil
+}
+
 func lookupInstance(v *store.View, node, id string) (*instance, bool) {
 	return store.First[*instance](v, tableServices, "id", fold(node), id)
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync"
 	"testing"
 
@@ -16,6 +18,7 @@ import (
 	"github.com/hanse-project/hanse/catalog"
 	"github.com/hanse-project/hanse/kv"
 	"github.com/hanse-project/hanse/operator"
+	"github.com/hanse-project/hanse/query"
 	"github.com/hanse-project/hanse/rpc"
 	"github.com/hanse-project/hanse/session"
 	"github.com/hanse-project/hanse/store"
@@ -29,6 +32,8 @@ type server struct {
 	store   *store.Store
 	methods map[string]rpc.Handler
 	leads   bool
+	// others are the servers of all datacenters, this one too.
+	others map[string]*server
 
 	mu    sync.Mutex
 	index uint64
@@ -36,7 +41,7 @@ type server struct {
 
 func newServer(t testing.TB, dc string, raftServer raft.Server, keyring *ring) *server {
 	t.Helper()
-	s, err := store.New(catalog.Module("dc1"), session.Module(), kv.Module(), txn.Module())
+	s, err := store.New(catalog.Module("dc1"), session.Module(), kv.Module(), txn.Module(), query.Module())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,9 +52,15 @@ func newServer(t testing.TB, dc string, raftServer raft.Server, keyring *ring) *
 		return keyring.remote, nil
 	})
 	timers := session.NewTimers(s, srv, hclog.NewNullLogger())
+	services := catalog.NewEndpoint(s, srv, dc)
+	queries := query.NewEndpoint(query.Config{
+		Store: s, Log: srv, Datacenter: dc, Datacenters: func() []string { return slices.Sorted(maps.Keys(srv.others)) },
+		Remote:  func(string) rpc.Caller { return &callers{dc, srv.others, tokens{}} },
+		Catalog: services, Resolver: tokens{}, Logger: hclog.NewNullLogger(),
+	})
 	for _, handlers := range [][]rpc.Handler{
-		session.NewEndpoint(s, srv, timers).Methods(), kv.NewEndpoint(s, srv, 512<<10).Methods(), catalog.NewEndpoint(s, srv, dc).Methods(),
-		txn.NewEndpoint(s, srv, dc, 512<<10).Methods(), ops.Methods(),
+		session.NewEndpoint(s, srv, timers).Methods(), kv.NewEndpoint(s, srv, 512<<10).Methods(), services.Methods(),
+		txn.NewEndpoint(s, srv, dc, 512<<10).Methods(), ops.Methods(), queries.Methods(),
 	} {
 		for _, h := range handlers {
 			srv.methods[h.Name] = h

@@ -19,6 +19,7 @@ const (
 	ResourceNode     Resource = "node"
 	ResourceService  Resource = "service"
 	ResourceSession  Resource = "session"
+	ResourceQuery    Resource = "query"
 	ResourceAgent    Resource = "agent"
 	ResourceOperator Resource = "operator"
 	ResourceKeyring  Resource = "keyring"

@@ -8,6 +8,7 @@ import (
 	"github.com/hanse-project/hanse/catalog"
 	"github.com/hanse-project/hanse/kv"
 	"github.com/hanse-project/hanse/operator"
+	"github.com/hanse-project/hanse/query"
 	"github.com/hanse-project/hanse/rpc"
 	"github.com/hanse-project/hanse/session"
 	"github.com/hanse-project/hanse/store"
@@ -22,7 +23,7 @@ type domains struct {
 }
 
 func newDomains(datacenter string, reg prometheus.Registerer) (*domains, error) {
-	s, err := store.New(catalog.Module(datacenter), session.Module(), kv.Module(), txn.Module())
+	s, err := store.New(catalog.Module(datacenter), session.Module(), kv.Module(), txn.Module(), query.Module())
 	if err != nil {
 		return nil, err
 	}
@@ -36,11 +37,17 @@ func (s *Server) handlers(d *domains) []rpc.Handler {
 	d.kv = kv.NewEndpoint(d.store, s.node, s.cfg.MaxValue)
 	d.sessions = session.NewTimers(d.store, s.node, s.cfg.Log.Named("session"))
 	gossip := pools{datacenter: s.cfg.Datacenter, lan: s.cfg.LAN, wan: s.cfg.WAN}
+	services := catalog.NewEndpoint(d.store, s.node, s.cfg.Datacenter)
 	endpoints := []interface{ Methods() []rpc.Handler }{
 		d.kv,
-		catalog.NewEndpoint(d.store, s.node, s.cfg.Datacenter),
+		services,
 		session.NewEndpoint(d.store, s.node, d.sessions),
 		txn.NewEndpoint(d.store, s.node, s.cfg.Datacenter, s.cfg.MaxValue),
+		query.NewEndpoint(query.Config{
+			Store: d.store, Log: s.node, Datacenter: s.cfg.Datacenter, Datacenters: gossip.all, Catalog: services,
+			Remote:   func(dc string) rpc.Caller { return elsewhere{s.network.router, dc} },
+			Resolver: s.cfg.Resolver, Logger: s.cfg.Log.Named("query"),
+		}),
 		operator.NewEndpoint(s.node, gossip, s.progress, s.askKeyring),
 	}
 	handlers := s.node.answerPeers()

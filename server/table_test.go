@@ -21,6 +21,7 @@ import (
 	"github.com/hanse-project/hanse/kv"
 	"github.com/hanse-project/hanse/lan"
 	"github.com/hanse-project/hanse/operator"
+	"github.com/hanse-project/hanse/query"
 	"github.com/hanse-project/hanse/rpc"
 	"github.com/hanse-project/hanse/session"
 )
@@ -129,7 +130,15 @@ func populate(t *testing.T, s *Server) world {
 	create := func(node string) string {
 		return *do(&session.Apply.Info, &session.ApplyRequest{Op: session.Create, Session: session.Session{Node: node}}).(*string)
 	}
-	return world{publicSession: create("public-node"), secretSession: create("secret-node")}
+	prepare := func(kind string) string {
+		return *do(&query.Apply.Info, &query.ApplyRequest{Op: query.Create, Query: &query.PreparedQuery{
+			Name: kind + "-query", Service: query.ServiceQuery{Service: kind + "-service"},
+		}}).(*string)
+	}
+	return world{
+		publicSession: create("public-node"), secretSession: create("secret-node"),
+		publicQuery: prepare("public"), secretQuery: prepare("secret"),
+	}
 }
 
 // ask calls a method as the holder of a token, and returns the answer as JSON.
@@ -154,7 +163,7 @@ func state(t *testing.T, s *Server) string {
 	var all strings.Builder
 	for name, req := range map[string]rpc.Request{
 		kv.List.Name: &kv.KeyRequest{}, catalog.NodeDump.Name: &catalog.DCSpecificRequest{},
-		session.List.Name: &session.SpecificRequest{}, operator.GetConfiguration.Name: &operator.DCRequest{},
+		session.List.Name: &session.SpecificRequest{}, query.List.Name: &catalog.DCSpecificRequest{}, operator.GetConfiguration.Name: &operator.DCRequest{},
 	} {
 		text, _, err := ask(t, s, name, "", req)
 		if err != nil {

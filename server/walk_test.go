@@ -4,18 +4,20 @@ import (
 	"github.com/hanse-project/hanse/catalog"
 	"github.com/hanse-project/hanse/kv"
 	"github.com/hanse-project/hanse/operator"
+	"github.com/hanse-project/hanse/query"
 	"github.com/hanse-project/hanse/rpc"
 	"github.com/hanse-project/hanse/session"
 	"github.com/hanse-project/hanse/txn"
 )
 
 // world is what the requests of the walk have to name.
-type world struct{ publicSession, secretSession string }
+type world struct{ publicSession, secretSession, publicQuery, secretQuery string }
 
 // markers stand in every row about a secret thing of a resource.
 var markers = map[rpc.Resource]string{
 	rpc.ResourceNode: "secret-node", rpc.ResourceService: "secret-service",
 	rpc.ResourceKey: "secret/key", rpc.ResourceSession: "secret-node",
+	rpc.ResourceQuery: "secret-query",
 }
 
 // step says what one method guards.
@@ -56,6 +58,7 @@ func (w world) walk() map[string]step {
 	w.sessions(walk)
 	w.catalog(walk)
 	w.transactions(walk)
+	w.queries(walk)
 	w.operator(walk)
 	return walk
 }
@@ -202,6 +205,47 @@ func (w world) transactions(walk map[string]step) {
 	}
 	walk[txn.Read.Name] = step{guards: []rpc.Resource{rpc.ResourceKey, rpc.ResourceNode, rpc.ResourceService}, reads: []readStep{
 		{request: read("public/", "public-node"), shows: "public"}, {request: read("secret/", "secret-node"), shows: "secret", secret: true}}}
+}
+
+func (w world) queries(walk map[string]step) {
+	guard := []rpc.Resource{rpc.ResourceQuery}
+	get := func(id string) func() rpc.Request {
+		return func() rpc.Request { return &query.SpecificRequest{QueryID: id} }
+	}
+	walk[query.Get.Name] = step{guards: guard, reads: []readStep{
+		{request: get(w.publicQuery), shows: "public-query"}, {request: get(w.secretQuery), shows: "secret-query", secret: true}}}
+	walk[query.List.Name] = step{guards: guard, reads: []readStep{
+		{request: func() rpc.Request { return &catalog.DCSpecificRequest{} }, shows: "public-query"}}}
+	named := func(name string) func() rpc.Request {
+		return func() rpc.Request { return &query.ExecuteRequest{QueryIDOrName: name} }
+	}
+	walk[query.Explain.Name] = step{guards: guard, reads: []readStep{
+		{request: named("public-query"), shows: "public-query"}, {request: named("secret-query"), shows: "secret-query", secret: true}}}
+	instances := []rpc.Resource{rpc.ResourceNode, rpc.ResourceService}
+	walk[query.Execute.Name] = step{guards: instances, reads: []readStep{
+		{request: named("public-query"), shows: "public-node"}, {request: named("secret-query"), shows: "secret-service", secret: true}}}
+	remote := func(service string) func() rpc.Request {
+		return func() rpc.Request {
+			return &query.ExecuteRemoteRequest{Query: query.PreparedQuery{Service: query.ServiceQuery{Service: service}}}
+		}
+	}
+	walk[query.ExecuteRemote.Name] = step{guards: instances, reads: []readStep{
+		{request: remote("public-service"), shows: "public-node"}, {request: remote("secret-service"), shows: "secret-service", secret: true}}}
+	apply := func(op query.Op, id, name string) writeStep {
+		return writeStep{rpc.ResourceQuery, func() rpc.Request {
+			return &query.ApplyRequest{Op: op, Query: &query.PreparedQuery{ID: id, Name: name, Service: query.ServiceQuery{Service: "any"}}}
+		}}
+	}
+	walk[query.Apply.Name] = step{
+		writes: []writeStep{
+			apply(query.Create, "", "secret-new"),
+			apply(query.Update, w.publicQuery, "secret-new"),
+			apply(query.Update, w.secretQuery, "public-new"),
+			apply(query.Delete, w.secretQuery, ""),
+		},
+		allowed: []writeStep{
+			apply(query.Create, "", "public-new"), apply(query.Update, w.publicQuery, "public-other"), apply(query.Delete, w.publicQuery, "")},
+	}
 }
 
 func (world) operator(walk map[string]step) {
