@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,8 +27,27 @@ type running struct {
 	*api.Client
 	addr string
 	args []string
+	log  journal
 	end  context.CancelFunc
 	done chan error
+}
+
+// journal keeps log lines: gossip writes some after it has ended.
+type journal struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(p)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.String()
 }
 
 // address is an address of this machine that no other test uses.
@@ -41,7 +61,12 @@ func start(t testing.TB, args ...string) *running {
 	r := &running{addr: address()}
 	r.args = append([]string{"-bind", r.addr, "-client", r.addr, "-log-level", "warn"}, args...)
 	r.begin(t)
-	t.Cleanup(func() { r.stop(t) })
+	t.Cleanup(func() {
+		r.stop(t)
+		if t.Failed() {
+			t.Logf("log of %s:\n%s", r.addr, &r.log)
+		}
+	})
 	return r
 }
 
@@ -58,7 +83,7 @@ func (r *running) begin(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := hclog.New(&hclog.LoggerOptions{Output: t.Output(), Level: hclog.LevelFromString(cfg.Log.Level)})
+	log := hclog.New(&hclog.LoggerOptions{Output: &r.log, Level: hclog.LevelFromString(cfg.Log.Level)})
 	a, err := agent.New(cfg, agent.Options{Log: log, Load: flags.Load})
 	if err != nil {
 		t.Fatal(err)

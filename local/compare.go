@@ -24,9 +24,10 @@ const (
 	compareEvery = time.Minute
 	// scaleFrom is the number of nodes from which comparisons become rarer.
 	scaleFrom = 128
-	// compareGap is the least time between two comparisons: while much is registered,
-	// each is for many changes.
-	compareGap = time.Second
+	// compareGap is the least time between two comparisons, and compareEach what every
+	// service and check adds: while much is registered, each is for many changes.
+	compareGap  = time.Second
+	compareEach = time.Millisecond
 	// lookSpread is within which time agents compare after a server has come.
 	lookSpread = 3 * time.Second
 	// lookWithin bounds the reading of our node.
@@ -54,7 +55,7 @@ func (s *State) watch(ctx context.Context) {
 		if err == nil {
 			err = s.await(ctx, s.seen)
 		}
-		pause := compareGap
+		pause := s.gap()
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -71,6 +72,13 @@ func (s *State) watch(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// gap is how long to leave the servers alone after a comparison.
+func (s *State) gap() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return compareGap + compareEach*time.Duration(len(s.services)+len(s.checks))
 }
 
 // await returns when our node may have changed in the catalog, when a server has come,

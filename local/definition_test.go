@@ -260,6 +260,19 @@ func TestFilesAndKeptDefinitions(t *testing.T) {
 	}
 }
 
+func TestFilesAreValidatedWithoutAnAgent(t *testing.T) {
+	cfg := &config.Config{Definitions: []config.Definition{
+		{Kind: "service", Source: "good.json", Body: map[string]any{"name": "web", "check": map[string]any{"args": []any{"true"}, "interval": "1s"}}},
+	}}
+	if err := Validate(cfg); err == nil || !strings.HasPrefix(err.Error(), `good.json: service "web": Scripts are disabled`) {
+		t.Errorf("a script that is not allowed: %v", err)
+	}
+	cfg.EnableLocalScriptChecks = true
+	if err := Validate(cfg); err != nil {
+		t.Error(err)
+	}
+}
+
 func FuzzDefinition(f *testing.F) {
 	f.Add([]byte(`{"Name":"x","Port":80,"Check":{"TTL":"5s"},"Proxy":{"Config":{"a":[1,{"b":null}]}}}`))
 	f.Add([]byte(`{"name":"x","checks":[{"http":"http://x","interval":"1s","header":{"a":["b"]}}],"weights":null}`))

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"reflect"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/hanse-project/hanse/config"
 )
 
@@ -37,6 +39,17 @@ func (s *State) Load(defs []config.Definition) error {
 		s.loadKept()
 	}
 	return nil
+}
+
+// Validate says what is wrong with the definitions of files, as an agent with this
+// configuration would find it.
+func Validate(cfg *config.Config) error {
+	s := &State{
+		cfg: Config{RemoteScripts: cfg.EnableScriptChecks, FileScripts: cfg.EnableLocalScriptChecks},
+		log: hclog.NewNullLogger(),
+	}
+	_, err := s.readAll(cfg.Definitions)
+	return err
 }
 
 // readAll decodes and checks definitions.

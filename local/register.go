@@ -1,6 +1,7 @@
 package local
 
 import (
+	"hash/maphash"
 	"maps"
 	"reflect"
 	"slices"
@@ -17,8 +18,7 @@ func (s *State) RegisterService(def *Service, replace bool) error {
 	if err := s.validate(def, s.cfg.RemoteScripts, errRemoteScripts); err != nil {
 		return err
 	}
-	s.change.Lock()
-	defer s.change.Unlock()
+	defer s.lane(def.ID)()
 	kept := def
 	if !replace {
 		kept = s.withOthers(def)
@@ -35,6 +35,19 @@ func (s *State) RegisterService(def *Service, replace bool) error {
 	}
 	return nil
 }
+
+// lane waits until nobody else changes the service or everything.
+func (s *State) lane(id string) (leave func()) {
+	s.change.RLock()
+	lane := &s.lanes[maphash.String(seed, id)%uint64(len(s.lanes))]
+	lane.Lock()
+	return func() {
+		lane.Unlock()
+		s.change.RUnlock()
+	}
+}
+
+var seed = maphash.MakeSeed()
 
 // removeOthers removes the checks of a service that were registered by themselves and
 // that its definition does not have. Maintenance goes on. The caller holds s.change.
@@ -212,10 +225,12 @@ func (s *State) dropCheckLocked(id string) {
 func (s *State) start(defs []*Check) {
 	for _, def := range defs {
 		s.mu.Lock()
-		status := catalog.Critical
-		if c := s.checks[def.ID]; c != nil {
-			status = c.row.Status
+		c := s.checks[def.ID]
+		if c == nil || c.def != def {
+			s.mu.Unlock()
+			continue // somebody else has registered it meanwhile
 		}
+		status := c.row.Status
 		s.mu.Unlock()
 		if err := s.runner.Set(def.ID, def.runnable(), status); err != nil {
 			s.log.Error("a check cannot be run", "check", def.ID, "error", err)
@@ -290,8 +305,7 @@ func (s *State) disown(id string) error {
 
 // DeregisterService forgets a service and its checks.
 func (s *State) DeregisterService(id string) error {
-	s.change.Lock()
-	defer s.change.Unlock()
+	defer s.lane(id)()
 	return s.removeService(id)
 }
 

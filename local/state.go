@@ -50,9 +50,11 @@ type State struct {
 	syncing sync.Mutex
 	seen    uint64 // index of the last comparison; of watch alone
 
-	// change serialises registrations: what is kept, what is known and what runs
-	// change together.
-	change sync.Mutex
+	// change is held by everything that registers, because what is kept, what is known
+	// and what runs change together. Services are registered beside each other, each
+	// holding change to read and one of the lanes: waiting for the disk is most of it.
+	change sync.RWMutex
+	lanes  [64]sync.Mutex
 	loaded bool // what was kept is registered
 
 	mu       sync.Mutex

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/hanse-project/hanse/config"
+	"github.com/hanse-project/hanse/local"
 )
 
 var validate = command{
@@ -52,6 +53,9 @@ func loadConfig(format string, paths []string) (warnings []string, err error) {
 	if err := fs.Parse(args); err != nil {
 		return nil, err
 	}
-	_, warnings, err = flags.Load()
-	return warnings, err
+	cfg, warnings, err := flags.Load()
+	if err != nil {
+		return nil, err
+	}
+	return warnings, local.Validate(cfg)
 }
