@@ -112,49 +112,67 @@ func stringsIn(t *testing.T, files ...string) []string {
 	return out
 }
 
+// routes are the endpoints that httpapi names in its sources, a path or, with a slash at
+// its end, everything below one.
+func routes(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(root, "httpapi/*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	endpoint := regexp.MustCompile(`^/v1/[a-z]+[a-z/-]*$`)
+	return slices.DeleteFunc(stringsIn(t, files...), func(s string) bool { return !endpoint.MatchString(s) })
+}
+
+// routeOf is the one of the routes that answers a path: itself, or the longest above it.
+func routeOf(routes []string, path string) string {
+	best := ""
+	for _, r := range routes {
+		if r == path || strings.HasSuffix(r, "/") && strings.HasPrefix(path, r) && len(r) > len(best) {
+			best = r
+		}
+		if best == path {
+			break
+		}
+	}
+	return best
+}
+
 func TestEndpointsAreAsThePageSays(t *testing.T) {
 	api := httpapi.New(httpapi.Config{Log: hclog.NewNullLogger(), Snapshots: struct{ httpapi.Snapshots }{}, Local: new(local.State)})
-	var told []string
+	known := routes(t)
+	told := map[string][]string{} // by route, the methods of all paths below it
 	for _, r := range section(t, "## HTTP API", "## Command line") {
 		if len(r) != 4 || len(r.names(1)) != 1 {
 			continue // a sentence with backticks in it, not a row of endpoints
 		}
 		path, status := r.names(1)[0], r[2]
-		told = append(told, path)
 		w := httptest.NewRecorder()
 		api.ServeHTTP(w, httptest.NewRequest(http.MethodOptions, path, nil))
-		if status == notYet {
-			if w.Code != http.StatusNotFound {
-				t.Errorf("%s is there, and not for the page", path)
-			}
-			continue
-		}
-		if status != "works" && status != "differs" {
+		switch {
+		case status != "works" && status != "differs" && status != notYet:
 			t.Errorf("%s: what is %q?", path, status)
-		}
-		want := "OPTIONS," + strings.ReplaceAll(r[0], " ", ",")
-		if got := w.Header().Get("Allow"); sorted(got) != sorted(want) {
-			t.Errorf("%s allows %q, the page says %q", path, got, want)
+		case (w.Code == http.StatusNotFound) != (status == notYet):
+			t.Errorf("%s: the page says %q, OPTIONS answers %d", path, status, w.Code)
+		case status != notYet:
+			route := routeOf(known, path)
+			told[route] = append(told[route], strings.Fields(r[0])...)
 		}
 	}
-	files, err := filepath.Glob(filepath.Join(root, "httpapi/*.go"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, path := range stringsIn(t, files...) {
-		if !regexp.MustCompile(`^/v1/[a-z]+[a-z/-]*$`).MatchString(path) {
-			continue
-		}
-		if !slices.ContainsFunc(told, func(p string) bool { return p == path || strings.HasSuffix(path, "/") && strings.HasPrefix(p, path) }) {
-			t.Errorf("the page does not tell of %s", path)
+	for _, route := range known {
+		w := httptest.NewRecorder()
+		api.ServeHTTP(w, httptest.NewRequest(http.MethodOptions, route, nil))
+		got := sorted(strings.Split(w.Header().Get("Allow"), ","))
+		if want := sorted(append(told[route], http.MethodOptions)); !slices.Equal(got, want) {
+			t.Errorf("%s allows %q, the page tells of %q", route, got, want)
 		}
 	}
 }
 
-func sorted(methods string) string {
-	list := strings.Split(methods, ",")
-	slices.Sort(list)
-	return strings.Join(list, " ")
+// sorted is the list in order, each only once.
+func sorted(methods []string) []string {
+	slices.Sort(methods)
+	return slices.Compact(methods)
 }
 
 // help is what the program prints for -h, and whether it knows the command.
