@@ -18,12 +18,13 @@ func hostPort(host string, port int) string { return net.JoinHostPort(host, strc
 // an error; what is retried goes on until it is reached or given up.
 func (a *Agent) join(ctx context.Context) error {
 	cfg := a.cfg
-	if err := startJoin("start_join", cfg.StartJoinLAN, a.lan.Join); err != nil {
+	lan := whileWanted(ctx, a.lan.Join)
+	if err := startJoin("start_join", cfg.StartJoinLAN, lan); err != nil {
 		return err
 	}
 	var wan func([]string) (int, error)
 	if a.wan != nil {
-		wan = a.wan.Join
+		wan = whileWanted(ctx, a.wan.Join)
 		if err := startJoin("start_join_wan", cfg.StartJoinWAN, wan); err != nil {
 			return err
 		}
@@ -32,7 +33,7 @@ func (a *Agent) join(ctx context.Context) error {
 	var lanErr, wanErr error
 	wg.Go(func() {
 		a.rejoin(ctx, "LAN", cfg.RetryJoinLAN, a.lan.Pool)
-		lanErr = a.retryJoin(ctx, "LAN", cfg.RetryJoinLAN, a.lan.Join)
+		lanErr = a.retryJoin(ctx, "LAN", cfg.RetryJoinLAN, lan)
 	})
 	if wan != nil {
 		wg.Go(func() {
@@ -42,6 +43,28 @@ func (a *Agent) join(ctx context.Context) error {
 	}
 	wg.Wait()
 	return errors.Join(lanErr, wanErr)
+}
+
+// whileWanted has join return when ctx ends. An exchange with somebody who does not
+// answer cannot be cut short: it ends by itself, with gossip's own timeout of seconds.
+func whileWanted(ctx context.Context, join func([]string) (int, error)) func([]string) (int, error) {
+	type result struct {
+		joined int
+		err    error
+	}
+	return func(addrs []string) (int, error) {
+		done := make(chan result, 1)
+		go func() {
+			joined, err := join(addrs)
+			done <- result{joined, err}
+		}()
+		select {
+		case r := <-done:
+			return r.joined, r.err
+		case <-ctx.Done():
+			return 0, context.Cause(ctx)
+		}
+	}
 }
 
 func startJoin(key string, addrs []string, join func([]string) (int, error)) error {

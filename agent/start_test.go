@@ -124,6 +124,21 @@ func TestJoinThatFailsEndsTheAgent(t *testing.T) {
 	}
 }
 
+func TestJoinThatIsNeverAnsweredDoesNotHoldUpTheEnd(t *testing.T) {
+	silent, err := net.Listen("tcp", address()+":8301") // it accepts, and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	a := start(t, "-dev", "-retry-join", silent.Addr().String())
+	conn, err := silent.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	a.stop(t)
+}
+
 func TestDevAgentsFormOneCluster(t *testing.T) {
 	noLeaks(t)
 	first := start(t, "-dev", "-node", "one")
