@@ -65,8 +65,8 @@ func (s *State) push(ctx context.Context) {
 			continue
 		}
 		level := hclog.Warn
-		if errors.Is(err, rpc.ErrNoServers) {
-			level = hclog.Debug // we have not joined yet, which is told elsewhere
+		if errors.Is(err, rpc.ErrNoServers) || errors.Is(err, rpc.ErrNoLeader) {
+			level = hclog.Debug // which is told elsewhere
 		}
 		s.log.Log(level, "the catalog could not be told of every change, will retry", "error", err, "in", wait)
 		failed = merge(failed, left)

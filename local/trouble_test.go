@@ -97,6 +97,27 @@ func TestALostLeaderCostsNoRegistration(t *testing.T) {
 	})
 }
 
+// The node of an agent that leaves goes, with its services, and does not come back.
+func TestWhoLeavesIsGone(t *testing.T) {
+	s := server(t)
+	c := client(t, s)
+	must(t, c.Agent().ServiceRegister(&api.AgentServiceRegistration{Name: "web", Check: &api.AgentServiceCheck{TTL: "1h"}}))
+	healthOf(t, s, "web", "web", "critical")
+	must(t, c.Agent().Leave())
+	if err := <-c.done; err != nil {
+		t.Error(err)
+	}
+	c.done = nil
+	gone(t, s, "web", "web")
+	until(t, "the node is gone", func() error {
+		node, _, err := s.Catalog().Node("client", nil)
+		if err == nil && node != nil {
+			err = fmt.Errorf("%+v", node)
+		}
+		return err
+	})
+}
+
 // Clients that were not written for the usual library send less, and other spellings.
 func TestOtherWaysToRegister(t *testing.T) {
 	s := server(t)
