@@ -8,7 +8,7 @@ import (
 	"github.com/hanse-project/hanse/rpc"
 )
 
-func (a *API) agentChecks(_ http.ResponseWriter, r *request) (any, error) {
+func (a *API) agentChecks(w http.ResponseWriter, r *request) (any, error) {
 	call, err := a.caller(r)
 	if err != nil {
 		return nil, err
@@ -32,6 +32,7 @@ func (a *API) agentChecks(_ http.ResponseWriter, r *request) (any, error) {
 			delete(all, id)
 		}
 	}
+	tellFiltered(w, call)
 	return all, nil
 }
 

@@ -112,7 +112,14 @@ func localError(err error) error {
 	return err
 }
 
-func (a *API) agentServices(_ http.ResponseWriter, r *request) (any, error) {
+// tellFiltered says in a header whether a list is shorter than it would be for others.
+func tellFiltered(w http.ResponseWriter, call *rpc.Call) {
+	if call.Filtered() {
+		w.Header()["X-Consul-Results-Filtered-By-Acls"] = yes
+	}
+}
+
+func (a *API) agentServices(w http.ResponseWriter, r *request) (any, error) {
 	call, err := a.caller(r)
 	if err != nil {
 		return nil, err
@@ -132,6 +139,7 @@ func (a *API) agentServices(_ http.ResponseWriter, r *request) (any, error) {
 			all[id] = row
 		}
 	}
+	tellFiltered(w, call)
 	return all, nil
 }
 
