@@ -36,7 +36,7 @@ func TestServicesLiveOnAnyAgent(t *testing.T) {
 				t.Errorf("%s %+v %v", status, info, err)
 			}
 			must(t, at.Agent().EnableServiceMaintenance(id, "upgrade"))
-			e = healthOf(t, s, "account", id, "maintenance")
+			healthOf(t, s, "account", id, "maintenance")
 			must(t, at.Agent().DisableServiceMaintenance(id))
 			healthOf(t, s, "account", id, "warning")
 			must(t, at.Agent().EnableNodeMaintenance("moving"))

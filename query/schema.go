@@ -16,7 +16,7 @@ const (
 	table = "prepared-queries"
 
 	opChange store.Op = 7
-	record            = 7
+	record   byte     = 7
 
 	// anyPrefix stands before the prefix of every template, so that "" is one too.
 	anyPrefix = "^"
