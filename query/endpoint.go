@@ -22,12 +22,12 @@ var (
 	List = rpc.Method[catalog.DCSpecificRequest, Queries]{Info: rpc.Info{
 		Name: "PreparedQuery.List", Blocking: true, Class: rpc.List, Resource: rpc.ResourceQuery}}
 	Explain = rpc.Method[ExecuteRequest, ExplainReply]{Info: rpc.Info{
-		Name: "PreparedQuery.Explain", Timer: []string{"prepared-query", "explain"}, Resource: rpc.ResourceQuery}}
+		Name: "PreparedQuery.Explain", Resource: rpc.ResourceQuery}}
 	Execute = rpc.Method[ExecuteRequest, ExecuteReply]{Info: rpc.Info{
-		Name: "PreparedQuery.Execute", Class: rpc.List, Timer: []string{"prepared-query", "execute"}, Resource: rpc.ResourceService}}
+		Name: "PreparedQuery.Execute", Class: rpc.List, Resource: rpc.ResourceService}}
 	// ExecuteRemote has the short deadline: who fails over has others to ask.
 	ExecuteRemote = rpc.Method[ExecuteRemoteRequest, ExecuteReply]{Info: rpc.Info{
-		Name: "PreparedQuery.ExecuteRemote", Timer: []string{"prepared-query", "execute_remote"}, Resource: rpc.ResourceService}}
+		Name: "PreparedQuery.ExecuteRemote", Resource: rpc.ResourceService}}
 )
 
 // NotFound is the text of the error about a query that is not there. Clients match it.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -21,6 +22,8 @@ import (
 type federation struct {
 	dcs  map[string]*dc
 	down map[string]bool
+	// silent is one that takes calls and never answers.
+	silent string
 	// asked are the datacenters that were failed over to.
 	asked []string
 }
@@ -63,6 +66,10 @@ type way struct {
 // Call implements rpc.Caller.
 func (w way) Call(ctx context.Context, m *rpc.Info, req rpc.Request, newReply func() any) (any, error) {
 	w.asked = append(w.asked, w.dc)
+	if w.dc == w.silent {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	if w.down[w.dc] {
 		return nil, rpc.ErrUnreachable
 	}
@@ -216,6 +223,24 @@ func TestWhereAQueryFailsOverTo(t *testing.T) {
 			t.Errorf("%s: asked %v, found %q in %+v", name, f.asked, got, rep)
 		}
 	}
+}
+
+func TestADatacenterThatDoesNotAnswerIsPassedOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFederation(t, "dc1", "dc2", "dc3")
+		f.dcs["dc3"].register("far", catalog.NodeService{Service: "web"})
+		f.silent = "dc2"
+		id := f.dcs["dc1"].prepare(PreparedQuery{Service: ServiceQuery{Service: "web", Failover: Failover{NearestN: 2}}})
+		if rep, got := f.dcs["dc1"].run(ExecuteRequest{QueryIDOrName: id}); got != "far" || rep.Failovers != 2 {
+			t.Errorf("%q in %+v", got, rep)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), patience/2)
+		defer cancel()
+		f.asked = nil
+		if _, err := Execute.Call(ctx, f.dcs["dc1"], &ExecuteRequest{QueryIDOrName: id}); !errors.Is(err, context.DeadlineExceeded) || len(f.asked) != 1 {
+			t.Errorf("the caller has gone, and %v was asked: %v", f.asked, err)
+		}
+	})
 }
 
 func TestTemplates(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"encoding/json"
+	"io"
 	"os"
 	"testing"
 
@@ -11,6 +12,7 @@ import (
 
 	"github.com/hanse-project/hanse/catalog"
 	"github.com/hanse-project/hanse/rpc"
+	"github.com/hanse-project/hanse/session"
 	"github.com/hanse-project/hanse/store"
 	"github.com/hanse-project/hanse/store/storetest"
 )
@@ -118,6 +120,37 @@ func TestTheQueriesOfASnapshotFromOutside(t *testing.T) {
 	t.Logf("taken over %v, skipped %v", imported.Records, imported.Skipped)
 	if imported.Skipped[record] != 0 || imported.Records[record] == 0 {
 		t.Errorf("taken over %v, skipped %v", imported.Records, imported.Skipped)
+	}
+}
+
+// What cannot be taken over is counted, and the rest is there at the index of the restore.
+func TestQueriesThatAreNotTakenOver(t *testing.T) {
+	from := newFederation(t, "dc1").dcs["dc1"]
+	from.register("web", catalog.NodeService{Service: "web"})
+	made, err := session.Apply.Call(t.Context(), from, &session.ApplyRequest{Op: session.Create, Session: session.Session{Node: "n-web"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	from.prepare(PreparedQuery{Name: "bound", Session: *made, Service: ServiceQuery{Service: "web"}})
+	from.prepare(PreparedQuery{Name: "free", Service: ServiceQuery{Service: "web"}})
+	d := newFederation(t, "dc1").dcs["dc1"]
+	imported, err := d.Store.Import(storetest.Snapshot(t, from.Store), 5000, store.Identity{ID: "dc", Incarnation: "next"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if imported.Records[record] != 1 || imported.Skipped[record] != 1 {
+		t.Errorf("taken over %v, skipped %v", imported.Records, imported.Skipped)
+	}
+	var stream bytes.Buffer
+	if err := imported.Write(&stream); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Store.Restore(io.NopCloser(&stream)); err != nil {
+		t.Fatal(err)
+	}
+	rep, err := List.Call(t.Context(), d, &catalog.DCSpecificRequest{})
+	if err != nil || len(rep.Queries) != 1 || rep.Queries[0].Name != "free" || rep.Queries[0].ModifyIndex != 5000 || rep.Index != 5000 {
+		t.Errorf("%+v, %v", rep, err)
 	}
 }
 
