@@ -203,6 +203,20 @@ func TestHTTPSWithoutACertificateIsOff(t *testing.T) {
 	}
 }
 
+func TestSettingsWithoutEffectWarn(t *testing.T) {
+	for _, key := range withoutEffect {
+		if _, known := keys[key]; !known {
+			t.Errorf("%s is no key", key)
+		}
+	}
+	_, warnings := load(t, "-dev", "-hcl", `max_query_time = "1m" limits { rpc_client_timeout = "9s" }`)
+	for _, want := range []string{"max_query_time", "limits.rpc_client_timeout"} {
+		if !slices.ContainsFunc(warnings, func(w string) bool { return strings.Contains(w, want+" was checked, and has no effect yet") }) {
+			t.Errorf("warnings %q, want one on %s", warnings, want)
+		}
+	}
+}
+
 func TestOldNamesWorkAndWarn(t *testing.T) {
 	c, warnings := load(t, "-dev", "-dc", "beijing", "-ui-dir", "/x", "-hcl", `client = "127.0.0.9" bind = "127.0.0.8" recursor = "1.1.1.1" acl_datacenter = "paris"`)
 	if c.Datacenter != "beijing" || c.ClientAddrs[0] != "127.0.0.9" || c.BindAddr != "127.0.0.8" || len(c.Recursors) != 1 || c.PrimaryDatacenter != "paris" {

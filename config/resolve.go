@@ -316,6 +316,12 @@ func (d *draft) closeHTTPS() {
 	}
 }
 
+// withoutEffect are settings that are checked and kept, and that nothing runs on yet.
+var withoutEffect = []string{
+	"translate_wan_addrs", "enable_debug", "default_query_time", "max_query_time", "session_ttl_min",
+	"performance.leave_drain_time", "limits.https_handshake_timeout", "limits.rpc_handshake_timeout", "limits.rpc_client_timeout",
+}
+
 // advise warns of what works and is probably not meant.
 func (d *draft) advise() {
 	if n := d.BootstrapExpect; n == 2 {
@@ -342,6 +348,11 @@ func (d *draft) advise() {
 	}{{"ports.dns", d.Ports.DNS}, {"ports.grpc", d.Ports.GRPC}, {"ports.grpc_tls", d.Ports.GRPCTLS}} {
 		if p.port > 0 && d.given(p.key) {
 			d.warn("%s: %s is %d, and nothing listens there: it is not supported yet", d.origin[p.key], p.key, p.port)
+		}
+	}
+	for _, key := range withoutEffect {
+		if d.given(key) {
+			d.warn("%s: %s was checked, and has no effect yet", d.origin[key], key)
 		}
 	}
 }
