@@ -26,6 +26,8 @@ func (a *Agent) openLocal() (err error) {
 		Node: a.nodeInfo(), Caller: a.role.Caller(), DataDir: a.cfg.DataDir,
 		RemoteScripts: a.cfg.EnableScriptChecks, FileScripts: a.cfg.EnableLocalScriptChecks,
 		CheckUpdateInterval: a.cfg.CheckUpdateInterval,
+		OutputMaxSize:       a.cfg.CheckOutputMaxSize,
+		DiscardOutput:       a.cfg.DiscardCheckOutput,
 		Members:             func() int { return len(a.lan.Members()) },
 		Log:                 a.log,
 	})

@@ -86,6 +86,8 @@ type Config struct {
 	EnableLocalScriptChecks bool // from files only
 	Recursors               []string
 	DisableRemoteExec       bool
+	CheckOutputMaxSize      int           // bytes of an output that are kept
+	DiscardCheckOutput      bool          // outputs are not kept at all
 	CheckUpdateInterval     time.Duration // how long an output alone waits for the catalog; 0 sends it at once
 	Definitions             []Definition  // services and checks found in the files
 
@@ -255,6 +257,7 @@ func defaults() Config {
 		Telemetry:           Telemetry{MetricsPrefix: "consul", FilterDefault: true},
 		DisableRemoteExec:   true,
 		CheckUpdateInterval: 5 * time.Minute,
+		CheckOutputMaxSize:  4096,
 		Protocol:            2,
 		RaftProtocol:        3,
 	}

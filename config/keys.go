@@ -139,6 +139,8 @@ var keys = index(
 	onOff("enable_local_script_checks", func(d *draft) *bool { return &d.EnableLocalScriptChecks }),
 	strs("recursors", func(d *draft) *[]string { return &d.Recursors }),
 	onOff("disable_remote_exec", func(d *draft) *bool { return &d.DisableRemoteExec }),
+	num("check_output_max_size", func(d *draft) *int { return &d.CheckOutputMaxSize }),
+	onOff("discard_check_output", func(d *draft) *bool { return &d.DiscardCheckOutput }),
 	dur("check_update_interval", func(d *draft) *time.Duration { return &d.CheckUpdateInterval }),
 	definitions("service", "service"), definitions("services", "service"),
 	definitions("check", "check"), definitions("checks", "check"),

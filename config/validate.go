@@ -292,6 +292,7 @@ func (c *Config) checkNumbers(errs *mistakes) {
 		"session_ttl_min": c.SessionTTLMin, "telemetry.prometheus_retention_time": c.Telemetry.PrometheusRetention,
 		"autopilot.server_stabilization_time": c.Autopilot.ServerStabilizationTime,
 		"advertise_reconnect_timeout":         c.AdvertiseReconnectTTL,
+		"check_update_interval":               c.CheckUpdateInterval,
 		"gossip_lan.gossip_interval":          c.GossipLAN.GossipInterval,
 		"gossip_wan.gossip_interval":          c.GossipWAN.GossipInterval,
 	}
@@ -310,6 +311,7 @@ func (c *Config) checkNumbers(errs *mistakes) {
 		"gossip_lan.retransmit_mult": c.GossipLAN.RetransmitMult, "gossip_wan.retransmit_mult": c.GossipWAN.RetransmitMult,
 		"gossip_lan.suspicion_mult": c.GossipLAN.SuspicionMult, "gossip_wan.suspicion_mult": c.GossipWAN.SuspicionMult,
 		"raft_snapshot_threshold": c.Raft.SnapshotThreshold, "raft_trailing_logs": c.Raft.TrailingLogs,
+		"check_output_max_size":    c.CheckOutputMaxSize,
 		"limits.kv_max_value_size": c.Limits.KVMaxValueSize, "limits.txn_max_req_len": c.Limits.TxnMaxReqLen,
 	}
 	for key, n := range byKey(counts) {

@@ -209,6 +209,19 @@ func TestOutputsWait(t *testing.T) {
 	})
 }
 
+func TestOutputsCanBeDiscarded(t *testing.T) {
+	s := newState(t, func(c *Config) { c.DiscardOutput = true })
+	if err := s.registerJSON(`{"Name":"web","Check":{"CheckID":"c","TTL":"1h"}}`); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.SetTTL("c", catalog.Passing, "secret"); err != nil {
+		t.Fatal(err)
+	}
+	if c, _ := s.Check("c"); c.Status != catalog.Passing || c.Output != "" {
+		t.Errorf("%+v", c)
+	}
+}
+
 func TestComparisonsGrowRarerWithTheCluster(t *testing.T) {
 	for n, want := range map[int]time.Duration{1: 1, 128: 1, 129: 2, 256: 2, 512: 3, 1024: 4, 8192: 7} {
 		if got := every(n); got != want*time.Minute {

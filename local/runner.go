@@ -10,6 +10,7 @@ import (
 func (s *State) newRunner() *checks.Runner {
 	return checks.New(checks.Config{
 		Log: s.cfg.Log, Update: s.update, Follow: s.aliases.follow,
+		OutputMaxSize:  s.cfg.OutputMaxSize,
 		EnableCommands: s.cfg.RemoteScripts || s.cfg.FileScripts,
 	})
 }

@@ -29,6 +29,10 @@ type Config struct {
 	// CheckUpdateInterval is how long an output may wait to reach the catalog when
 	// nothing else of its check changed; 0 sends it at once.
 	CheckUpdateInterval time.Duration
+	// OutputMaxSize is how many bytes of an output are kept where a check does not say; 0
+	// is 4096. DiscardOutput keeps none.
+	OutputMaxSize int
+	DiscardOutput bool
 	// Members is the number of nodes of the datacenter, which spreads comparisons.
 	Members func() int
 	Log     hclog.Logger

@@ -11,6 +11,9 @@ import (
 // update takes in what a check found. A new state goes to the catalog at once, and a
 // new output of the same state when it has waited.
 func (s *State) update(id, status, output string) {
+	if s.cfg.DiscardOutput {
+		output = ""
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c, known := s.checks[id]
