@@ -273,6 +273,14 @@ func TestFilesAndKeptDefinitions(t *testing.T) {
 	}
 }
 
+func TestTheCheckOfGossipIsNotOurs(t *testing.T) {
+	s := newState(t, nil)
+	err := s.RegisterCheck(&Check{Name: "x", CheckID: catalog.SerfCheckID, TTL: catalog.Duration(time.Hour)})
+	if err == nil || !strings.Contains(err.Error(), "check of gossip") || len(s.Checks()) > 0 {
+		t.Errorf("%v %v", err, s.Checks())
+	}
+}
+
 func TestFilesAreValidatedWithoutAnAgent(t *testing.T) {
 	cfg := &config.Config{Definitions: []config.Definition{
 		{Kind: "service", Source: "good.json", Body: map[string]any{"name": "web", "check": map[string]any{"args": []any{"true"}, "interval": "1s"}}},

@@ -138,6 +138,8 @@ func (c *Check) validate() error {
 	switch {
 	case c.Name == "":
 		return invalid("Missing check name")
+	case c.ID == catalog.SerfCheckID:
+		return invalidf("Invalid check ID: %s is the check of gossip, use another", c.ID)
 	case strings.ContainsRune(c.ID+c.ServiceID, 0):
 		return invalid("Invalid check ID: it contains a zero byte")
 	}
