@@ -50,7 +50,7 @@ func (s *Server) handlers(d *domains) []rpc.Handler {
 		}),
 		operator.NewEndpoint(s.node, gossip, s.progress, s.askKeyring),
 	}
-	handlers := s.node.answerPeers()
+	handlers := append(s.node.answerPeers(), s.lineage.handler())
 	for _, e := range endpoints {
 		handlers = append(handlers, e.Methods()...)
 	}

@@ -42,8 +42,10 @@ type reconciler struct {
 	lan    *lan.Pool
 	node   *consensus.Node
 	pilot  *consensus.Autopilot
-	self   string // name of this server's node
-	log    hclog.Logger
+	// kin refuses a server whose log is another datacenter's.
+	kin  func(context.Context, gossip.Server) error
+	self string // name of this server's node
+	log  hclog.Logger
 
 	poke    chan struct{}
 	replace chan struct{} // the catalog was replaced by a snapshot
@@ -203,7 +205,7 @@ func (r *reconciler) takeFailed() map[string]bool {
 func (r *reconciler) alive(ctx context.Context, m serf.Member) error {
 	server, isServer := r.lan.Server(m)
 	if isServer {
-		if err := r.admit(server); err != nil {
+		if err := r.admit(ctx, server); err != nil {
 			return err
 		}
 	}
@@ -274,11 +276,18 @@ func (r *reconciler) deregister(ctx context.Context, node string) error {
 }
 
 // admit makes a server a member of the log, if it is not one at that address yet.
-func (r *reconciler) admit(s gossip.Server) error {
+func (r *reconciler) admit(ctx context.Context, s gossip.Server) error {
 	members, _ := r.node.Configuration()
+	member := false
 	for _, m := range members {
 		if string(m.ID) == s.ID && string(m.Address) == s.Addr() {
 			return nil
+		}
+		member = member || string(m.ID) == s.ID
+	}
+	if !member {
+		if err := r.kin(ctx, s); err != nil {
+			return err
 		}
 	}
 	if err := r.pilot.AddServer(pilotServer(s)); err != nil {

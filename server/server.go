@@ -17,6 +17,7 @@ import (
 	"github.com/hanse-project/hanse/consensus"
 	"github.com/hanse-project/hanse/federation"
 	"github.com/hanse-project/hanse/forwarder"
+	"github.com/hanse-project/hanse/gossip"
 	"github.com/hanse-project/hanse/lan"
 	"github.com/hanse-project/hanse/operator"
 	"github.com/hanse-project/hanse/rpc"
@@ -77,6 +78,7 @@ type Server struct {
 	table     *Table
 	network   *network
 	members   *members
+	lineage   *lineage
 	pilot     *consensus.Autopilot
 	duties    []duty
 	snapshots *snapshots
@@ -97,6 +99,7 @@ func New(cfg Config) (*Server, error) {
 	}); err != nil {
 		return nil, err
 	}
+	s.lineage = newLineage(s.node, domains.store, cfg.DataDir)
 	if s.table, err = newTable(Table{
 		datacenter: cfg.Datacenter, hold: cfg.Hold, position: s.node, router: s.network.router,
 		answerer: &answerer{store: domains.store, resolver: cfg.Resolver, position: s.node},
@@ -119,6 +122,7 @@ func (s *Server) assemble(d *domains) {
 	pilot := s.node.NewAutopilot(pool, reportHealth)
 	reconciler := &reconciler{
 		caller: s.table, lan: cfg.LAN, node: s.node.Node, pilot: pilot, self: cfg.NodeName, log: s.log,
+		kin:  func(ctx context.Context, to gossip.Server) error { return s.lineage.check(ctx, s.network.router, to) },
 		poke: make(chan struct{}, 1), replace: make(chan struct{}, 1), pending: map[string]bool{},
 	}
 	s.snapshots.replaced = reconciler.Replaced
@@ -231,6 +235,11 @@ func (s *Server) Run(ctx context.Context) error {
 		})
 	})
 	running.Go(func() { s.measure(working) })
+	running.Go(func() {
+		if err := s.lineage.keep(working); err != nil {
+			s.log.Error("a restart may not be let in by the others", "error", err)
+		}
+	})
 	select {
 	case <-ctx.Done():
 		s.handOver()

@@ -49,7 +49,7 @@ type writeStep struct {
 // walk has a step for every method.
 func (w world) walk() map[string]step {
 	walk := map[string]step{
-		"Hanse.ConfirmTerm": {open: true}, "Hanse.ReadIndex": {open: true},
+		"Hanse.ConfirmTerm": {open: true}, "Hanse.Kinship": {open: true}, "Hanse.ReadIndex": {open: true},
 		operator.Ping.Name: {open: true}, operator.Leader.Name: {open: true},
 		operator.Peers.Name: {open: true}, operator.Stats.Name: {open: true},
 		catalog.ListDatacenters.Name: {open: true},

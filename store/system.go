@@ -83,6 +83,14 @@ func applyIdentity(tx *Tx, cmd *Identity) (bool, error) {
 	return true, nil
 }
 
+// WatchIdentity is [View.Identity], and watches it.
+func (v *View) WatchIdentity() (Identity, bool) {
+	for row := range Rows[*Identity](v, tableIdentity, "id") {
+		return *row, true
+	}
+	return Identity{}, false
+}
+
 // Identity returns the datacenter's identity, if it was given one yet.
 func (v *View) Identity() (Identity, bool) {
 	raw, err := v.txn.First(tableIdentity, "id")
