@@ -45,7 +45,7 @@ func TestWatchesAcrossDatacentersWakeForTheirOwnOnly(t *testing.T) {
 		own  string // what wakes it
 	}{
 		"a key":                 {"/v1/kv/a/1?dc=beijing", "a/1"},
-		"a key that is not yet": {"/v1/kv/b/9?dc=beijing", "b/9"},
+		"a key that is not yet": {"/v1/kv/e/9?dc=beijing", "e/9"},
 		"a prefix":              {"/v1/kv/b/?dc=beijing&recurse", "b/2"},
 		"the keys of a prefix":  {"/v1/kv/c/?dc=beijing&keys", "c/1"},
 	}
