@@ -203,6 +203,29 @@ func TestHTTPSWithoutACertificateIsOff(t *testing.T) {
 	}
 }
 
+func TestSocketFilesOfAllClientsAreForHTTPAlone(t *testing.T) {
+	c, _ := load(t, "-dev", "-client", "127.0.0.1 unix:///tmp/h.sock")
+	if want := []string{"127.0.0.1:8500", "unix:///tmp/h.sock"}; !slices.Equal(c.HTTPAddrs, want) {
+		t.Errorf("HTTP on %v, want %v", c.HTTPAddrs, want)
+	}
+	if want := []string{"127.0.0.1:8600"}; !slices.Equal(c.DNSAddrs, want) {
+		t.Errorf("DNS on %v, want %v", c.DNSAddrs, want)
+	}
+}
+
+func TestAFileThatCannotBeReadIsTheOnlyMistake(t *testing.T) {
+	for _, text := range []string{"server =", "a = 1\nfoo =  \n", "server"} {
+		path := filepath.Join(t.TempDir(), "a.hcl")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, _, err := Load(path)
+		if err == nil || !strings.Contains(err.Error(), "not valid HCL") || strings.Contains(err.Error(), "data_dir") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
 func TestSettingsWithoutEffectWarn(t *testing.T) {
 	for _, key := range withoutEffect {
 		if _, known := keys[key]; !known {

@@ -25,6 +25,12 @@ func thisHost() host { return host{os.Hostname, sockaddr.GetAllInterfaces} }
 // finish works out what follows from the settings, and validates the result.
 // errs is what went wrong on the way here.
 func (d *draft) finish(errs mistakes) (*Config, []string, error) {
+	for _, err := range errs {
+		if _, ok := errors.AsType[*Mistake](err); !ok {
+			// What a file that cannot be read would have set is not known.
+			return nil, d.warnings, errors.Join(errs...)
+		}
+	}
 	d.resolveIdentity(&errs)
 	d.resolveRole()
 	d.resolveAddresses(&errs)
@@ -123,6 +129,7 @@ func (d *draft) resolveAddresses(errs *mistakes) {
 	evaluateAll(errs, "retry_join_wan", &d.RetryJoinWAN.Addrs)
 	evaluateAll(errs, "recursors", &d.Recursors)
 	d.ClientAddrs = manyIPs(errs, "client_addr", d.client)
+	const dnsKey = "addresses.dns" // DNS is not spoken over socket files
 	listeners := func(key, written string, port int) []string {
 		if port < 0 {
 			return nil
@@ -133,16 +140,18 @@ func (d *draft) resolveAddresses(errs *mistakes) {
 		}
 		var out []string
 		for _, ip := range ips {
-			if !strings.HasPrefix(ip, unixPrefix) {
-				ip = hostPort(ip, port)
+			switch {
+			case !strings.HasPrefix(ip, unixPrefix):
+				out = append(out, hostPort(ip, port))
+			case key != dnsKey:
+				out = append(out, ip)
 			}
-			out = append(out, ip)
 		}
 		return out
 	}
 	d.HTTPAddrs = listeners("addresses.http", d.addresses.http, d.Ports.HTTP)
 	d.HTTPSAddrs = listeners("addresses.https", d.addresses.https, d.Ports.HTTPS)
-	d.DNSAddrs = listeners("addresses.dns", d.addresses.dns, d.Ports.DNS)
+	d.DNSAddrs = listeners(dnsKey, d.addresses.dns, d.Ports.DNS)
 }
 
 func hostPort(ip string, port int) string { return net.JoinHostPort(ip, strconv.Itoa(port)) }

@@ -105,6 +105,9 @@ func (s source) decode() (map[string]any, error) {
 		if err := hcl.Unmarshal(s.text, &out); err != nil {
 			return nil, fmt.Errorf("%s: not valid HCL: %w", s.name, err)
 		}
+		if bytes.HasSuffix(bytes.TrimSpace(s.text), []byte("=")) { // the parser lets it pass
+			return nil, fmt.Errorf("%s: not valid HCL: no value stands behind the last =", s.name)
+		}
 		return out, nil
 	}
 	dec := json.NewDecoder(bytes.NewReader(s.text))
