@@ -29,7 +29,6 @@ const (
 	ReasonFailed         Reason = "failed"          // the request cannot be carried out
 	ReasonTooLarge       Reason = "too_large"       // the request exceeds a limit
 	ReasonUnknownMethod  Reason = "unknown_method"  // the server does not have the method
-	ReasonCursorExpired  Reason = "cursor_expired"  // a change feed can no longer answer from that cursor
 	ReasonConnection     Reason = "connection_lost" // the connection ended during the call
 )
 

@@ -62,15 +62,6 @@ func Rows[T any](v *View, table, index string, args ...any) iter.Seq[T] {
 	return sequence[T](it)
 }
 
-// From returns the rows of table from the given value on, in index order. It watches nothing.
-func From[T any](v *View, table, index string, args ...any) iter.Seq[T] {
-	it, err := v.txn.LowerBound(table, index, args...)
-	if err != nil {
-		panic("store: rows of " + table + "." + index + ": " + err.Error())
-	}
-	return sequence[T](it)
-}
-
 func sequence[T any](it memdb.ResultIterator) iter.Seq[T] {
 	return func(yield func(T) bool) {
 		for raw := it.Next(); raw != nil; raw = it.Next() {
