@@ -15,6 +15,7 @@ import (
 
 	"github.com/hanse-project/hanse/config"
 	"github.com/hanse-project/hanse/consensus"
+	"github.com/hanse-project/hanse/event"
 	"github.com/hanse-project/hanse/lan"
 	"github.com/hanse-project/hanse/local"
 	"github.com/hanse-project/hanse/metrics"
@@ -63,6 +64,7 @@ type Agent struct {
 	wan     *wan.Pool // nil on a client agent and without a WAN port
 	role    role
 	local   *local.State
+	events  *event.History
 	http    *httpFaces
 	parts   parts
 

@@ -22,12 +22,14 @@ type client struct {
 	lan     *lan.Pool
 	servers *federation.Federation
 	calls   *forwarder.Client
+	// userEvent is told of the user events of the pool, one after the other.
+	userEvent func(serf.UserEvent)
 	// serverCame is told of every server that joins. Set it before Run.
 	serverCame func()
 }
 
-func newClient(pool *lan.Pool, cfg forwarder.Config) *client {
-	c := &client{lan: pool}
+func newClient(pool *lan.Pool, userEvent func(serf.UserEvent), cfg forwarder.Config) *client {
+	c := &client{lan: pool, userEvent: userEvent}
 	c.servers = federation.New(federation.Config{
 		Datacenter: cfg.Datacenter, Registerer: cfg.Registerer,
 		Distance: func(s federation.Server) (time.Duration, bool) { return pool.RTT(s.Name) },
@@ -61,7 +63,7 @@ func (c *client) Snapshots() operator.Snapshots {
 // Run implements [role].
 func (c *client) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
-	wg.Go(func() { c.lan.Run(ctx, gossip.Handler{Member: c.onMember}) })
+	wg.Go(func() { c.lan.Run(ctx, gossip.Handler{Member: c.onMember, User: c.userEvent}) })
 	err := c.calls.Run(ctx)
 	wg.Wait()
 	return err

@@ -26,7 +26,7 @@ func (a *Agent) openRole(lock *consensus.DirLock) error {
 	if err := a.openLAN(nil); err != nil {
 		return err
 	}
-	a.role = newClient(a.lan, forwarder.Config{
+	a.role = newClient(a.lan, a.openEvents(), forwarder.Config{
 		Datacenter: a.cfg.Datacenter, Dialer: a.dialer(), Hold: a.cfg.RPCHoldTimeout,
 		Log: a.log, Registerer: a.metrics,
 	})
@@ -74,7 +74,7 @@ func (a *Agent) openServer(lock *consensus.DirLock) error {
 			MaxTrailingLogs: uint64(cfg.Autopilot.MaxTrailingLogs), MinQuorum: uint(cfg.Autopilot.MinQuorum),
 			ServerStabilizationTime: cfg.Autopilot.ServerStabilizationTime,
 		},
-		LAN: a.lan, WAN: a.wan, Port: port,
+		LAN: a.lan, UserEvent: a.openEvents(), WAN: a.wan, Port: port,
 		Advertise: &net.TCPAddr{IP: net.ParseIP(cfg.AdvertiseAddrLAN), Port: tags.Port},
 		Dialer:    a.dialer(), TLS: func() *tls.Config { return a.certs.rpc.Server() }, RequireTLS: cfg.TLS.InternalRPC.VerifyIncoming,
 		Resolver: rpc.AllowAll{}, Registerer: a.metrics, DropGauges: a.metrics.Drop, Log: a.log,

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/hanse-project/hanse/event"
 	"github.com/hanse-project/hanse/local"
 	"github.com/hanse-project/hanse/rpc"
 )
@@ -23,6 +24,8 @@ type Config struct {
 	// Local are the services and checks of the agent. Without them there are no endpoints
 	// about them.
 	Local *local.State
+	// Events are those that the agent has heard.
+	Events *event.History
 	// Snapshots carries archives. Without it there is no /v1/snapshot.
 	Snapshots Snapshots
 	// Resolver finds what the caller may ask of the agent itself.
@@ -75,7 +78,7 @@ func New(cfg Config) *API {
 		a.cfg.UI = compressed(cfg.UI)
 	}
 	for _, routes := range []map[string]route{
-		a.kvRoutes(), a.sessionRoutes(), a.txnRoutes(), a.queryRoutes(), a.catalogRoutes(), a.healthRoutes(),
+		a.kvRoutes(), a.sessionRoutes(), a.txnRoutes(), a.queryRoutes(), a.eventRoutes(), a.catalogRoutes(), a.healthRoutes(),
 		a.agentRoutes(), a.localRoutes(), a.statusRoutes(), a.operatorRoutes(), a.snapshotRoutes(),
 	} {
 		for path, r := range routes {

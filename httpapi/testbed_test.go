@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/serf/serf"
 
 	"github.com/hanse-project/hanse/catalog"
+	"github.com/hanse-project/hanse/event"
 	"github.com/hanse-project/hanse/kv"
 	"github.com/hanse-project/hanse/operator"
 	"github.com/hanse-project/hanse/query"
@@ -32,6 +33,8 @@ type server struct {
 	store   *store.Store
 	methods map[string]rpc.Handler
 	leads   bool
+	// events are those that an agent of the datacenter without services has heard.
+	events *event.History
 	// others are the servers of all datacenters, this one too.
 	others map[string]*server
 
@@ -45,7 +48,7 @@ func newServer(t testing.TB, dc string, raftServer raft.Server, keyring *ring) *
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := &server{dc: dc, store: s, methods: map[string]rpc.Handler{}, leads: raftServer.ID != "", index: 10}
+	srv := &server{dc: dc, store: s, methods: map[string]rpc.Handler{}, leads: raftServer.ID != "", index: 10, events: event.NewHistory()}
 	log := &quorum{srv, raftServer}
 	lasts := func() map[raft.ServerID]uint64 { return map[raft.ServerID]uint64{raftServer.ID: s.AppliedIndex()} }
 	ops := operator.NewEndpoint(log, keyring, lasts, func(context.Context, string, *operator.KeyringRequest) (*operator.KeyringResponses, error) {
@@ -60,7 +63,7 @@ func newServer(t testing.TB, dc string, raftServer raft.Server, keyring *ring) *
 	})
 	for _, handlers := range [][]rpc.Handler{
 		session.NewEndpoint(s, srv, timers).Methods(), kv.NewEndpoint(s, srv, 512<<10).Methods(), services.Methods(),
-		txn.NewEndpoint(s, srv, dc, 512<<10).Methods(), ops.Methods(), queries.Methods(),
+		event.NewEndpoint(newAir(srv.events)).Methods(), txn.NewEndpoint(s, srv, dc, 512<<10).Methods(), ops.Methods(), queries.Methods(),
 	} {
 		for _, h := range handlers {
 			srv.methods[h.Name] = h
@@ -179,6 +182,28 @@ func (s *server) answer(ctx context.Context, h rpc.Handler, req rpc.Request, cal
 	}
 }
 
+// air carries events as gossip does, to one agent.
+type air struct {
+	to    *event.Receiver
+	ltime serf.LamportTime
+}
+
+func newAir(to *event.History) *air {
+	return &air{to: event.NewReceiver(event.Config{
+		Node: "alpha", Services: maps.All(map[string][]string{}), Log: hclog.NewNullLogger(),
+	}, to), ltime: 1}
+}
+
+// UserEvent implements event.Gossip.
+func (a *air) UserEvent(name string, payload []byte, _ bool) error {
+	if len(name)+len(payload) > 512 {
+		return errors.New("user event exceeds configured limit of 512 bytes before encoding")
+	}
+	a.ltime++
+	a.to.Take(serf.UserEvent{LTime: a.ltime, Name: name, Payload: payload})
+	return nil
+}
+
 // tokens knows the holders of a few tokens, and gives everybody else everything.
 type tokens map[string]rpc.Authorizer
 
@@ -245,7 +270,7 @@ func newFace(t testing.TB, change func(*Config)) (*API, *server) {
 	cfg := Config{
 		Caller: &callers{"dc1", map[string]*server{"dc1": srv}, tokens{}}, Agent: &body{}, Resolver: tokens{},
 		Datacenter: "dc1", Node: "alpha", MaxValue: 512 << 10, MaxTxn: 512 << 10, Log: hclog.NewNullLogger(),
-		Local: newLocal(t, "alpha"),
+		Local: newLocal(t, "alpha"), Events: srv.events,
 	}
 	if change != nil {
 		change(&cfg)

@@ -20,6 +20,7 @@ const (
 	ResourceService  Resource = "service"
 	ResourceSession  Resource = "session"
 	ResourceQuery    Resource = "query"
+	ResourceEvent    Resource = "event"
 	ResourceAgent    Resource = "agent"
 	ResourceOperator Resource = "operator"
 	ResourceKeyring  Resource = "keyring"

@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/hanse-project/hanse/catalog"
+	"github.com/hanse-project/hanse/event"
 	"github.com/hanse-project/hanse/kv"
 	"github.com/hanse-project/hanse/operator"
 	"github.com/hanse-project/hanse/query"
@@ -48,6 +49,7 @@ func (s *Server) handlers(d *domains) []rpc.Handler {
 			Remote:   func(dc string) rpc.Caller { return elsewhere{s.network.router, dc} },
 			Resolver: s.cfg.Resolver, Logger: s.cfg.Log.Named("query"),
 		}),
+		event.NewEndpoint(s.cfg.LAN),
 		operator.NewEndpoint(s.node, gossip, s.progress, s.askKeyring),
 	}
 	handlers := append(s.node.answerPeers(), s.lineage.handler())

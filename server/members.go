@@ -16,8 +16,9 @@ import (
 // members passes what happens in the two pools to those whom it concerns.
 type members struct {
 	lan        *lan.Pool
-	wan        *wan.Pool    // nil without a federation
-	flood      *wan.Flooder // likewise
+	userEvent  func(serf.UserEvent) // may be nil
+	wan        *wan.Pool            // nil without a federation
+	flood      *wan.Flooder         // likewise
 	directory  *federation.Federation
 	reconciler *reconciler
 	boot       *bootstrapper
@@ -26,7 +27,7 @@ type members struct {
 
 func (m *members) run(ctx context.Context) {
 	var wg sync.WaitGroup
-	wg.Go(func() { m.lan.Run(ctx, gossip.Handler{Member: m.onLAN}) })
+	wg.Go(func() { m.lan.Run(ctx, gossip.Handler{Member: m.onLAN, User: m.userEvent}) })
 	wg.Go(func() { m.boot.Run(ctx) })
 	if m.wan != nil {
 		wg.Go(func() { m.wan.Run(ctx, gossip.Handler{Member: m.onWAN}) })

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 	autopilot "github.com/hashicorp/raft-autopilot"
+	"github.com/hashicorp/serf/serf"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/hanse-project/hanse/consensus"
@@ -44,6 +45,9 @@ type Config struct {
 	MaxConnsPerClient int
 
 	LAN *lan.Pool
+	// UserEvent is told of the user events of the LAN pool, one after the other. nil tells
+	// nobody.
+	UserEvent func(serf.UserEvent)
 	// WAN is nil if this server takes no part in a federation.
 	WAN *wan.Pool
 	// Port is the open server port, Advertise the address at which others reach it.
@@ -128,7 +132,7 @@ func (s *Server) assemble(d *domains) {
 	s.snapshots.replaced = reconciler.Replaced
 	s.pilot = pilot
 	s.members = &members{
-		lan: cfg.LAN, wan: cfg.WAN, directory: s.network.directory, reconciler: reconciler, log: s.log,
+		lan: cfg.LAN, wan: cfg.WAN, userEvent: cfg.UserEvent, directory: s.network.directory, reconciler: reconciler, log: s.log,
 		boot: &bootstrapper{
 			node: s.node.Node, expect: cfg.Expect, servers: cfg.LAN.Servers, peersOf: s.network.peersOf, log: s.log,
 			self: raft.Server{ID: raft.ServerID(cfg.NodeID), Address: raft.ServerAddress(cfg.Advertise.String())},

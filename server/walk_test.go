@@ -2,6 +2,7 @@ package server
 
 import (
 	"github.com/hanse-project/hanse/catalog"
+	"github.com/hanse-project/hanse/event"
 	"github.com/hanse-project/hanse/kv"
 	"github.com/hanse-project/hanse/operator"
 	"github.com/hanse-project/hanse/query"
@@ -59,6 +60,7 @@ func (w world) walk() map[string]step {
 	w.catalog(walk)
 	w.transactions(walk)
 	w.queries(walk)
+	w.events(walk)
 	w.operator(walk)
 	return walk
 }
@@ -246,6 +248,20 @@ func (w world) queries(walk map[string]step) {
 		allowed: []writeStep{
 			apply(query.Create, "", "public-new"), apply(query.Update, w.publicQuery, "public-other"), apply(query.Delete, w.publicQuery, "")},
 	}
+}
+
+func (world) events(walk map[string]step) {
+	fire := func(name string) writeStep {
+		return writeStep{rpc.ResourceEvent, func() rpc.Request {
+			e := &event.Event{ID: "11111111-2222-3333-4444-555555555555", Name: name}
+			payload, err := e.Encode()
+			if err != nil {
+				panic(err) // nothing in it can fail
+			}
+			return &event.FireRequest{Name: name, Payload: payload}
+		}}
+	}
+	walk[event.Fire.Name] = step{writes: []writeStep{fire("secret-event")}, allowed: []writeStep{fire("public-event")}}
 }
 
 func (world) operator(walk map[string]step) {

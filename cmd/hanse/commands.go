@@ -8,6 +8,7 @@ var commands = []command{
 	catalogNodes,
 	catalogServices,
 	demoCommand,
+	eventCommand,
 	forceLeave,
 	info,
 	join,
