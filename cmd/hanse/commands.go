@@ -29,6 +29,7 @@ var commands = []command{
 	raftRemovePeer,
 	reload,
 	replicateCommand,
+	rttCommand,
 	servicesGroup,
 	servicesRegister,
 	servicesDeregister,
