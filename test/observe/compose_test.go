@@ -17,6 +17,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"github.com/hanse-project/hanse/test/lab"
+	"github.com/hanse-project/hanse/test/programs"
 )
 
 // service is what compose runs in a container of Hanse's image.
@@ -101,7 +102,7 @@ func (c *compose) start(t *testing.T, name string) {
 	for key, value := range s.Environment {
 		env = append(env, key+"="+c.here(name, dir, value))
 	}
-	start(t, lab.Binary(t), env, args...)
+	programs.Start(t, lab.Binary(t), env, args...)
 }
 
 // run runs a command in the place of a container, until it succeeds and says all of what

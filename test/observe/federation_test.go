@@ -14,6 +14,7 @@ import (
 
 	"github.com/hanse-project/hanse/deploy"
 	"github.com/hanse-project/hanse/test/lab"
+	"github.com/hanse-project/hanse/test/programs"
 )
 
 // beside is an address in the network of the federation that no agent has.
@@ -23,10 +24,10 @@ func beside(fed *lab.Federation, n, port int) string {
 }
 
 // replicate keeps config/ of shanghai in beijing. It returns where its metrics are.
-func replicate(t *testing.T, fed *lab.Federation) (p *process, metrics string) {
+func replicate(t *testing.T, fed *lab.Federation) (p *programs.Process, metrics string) {
 	t.Helper()
 	metrics = beside(fed, 200, 19107)
-	p = start(t, lab.Binary(t), nil, "replicate", "-http-addr="+fed.Node("beijing-c1").Addr(lab.HTTPPort),
+	p = programs.Start(t, lab.Binary(t), nil, "replicate", "-http-addr="+fed.Node("beijing-c1").Addr(lab.HTTPPort),
 		"-prefix=config/@shanghai", "-metrics-addr="+metrics)
 	return p, metrics
 }
@@ -84,11 +85,11 @@ func TestDashboardAndAlertsShowALiveFederation(t *testing.T) {
 	shanghai, beijing := fed.DC("shanghai"), fed.DC("beijing")
 	link, linkMetrics := replicate(t, fed)
 	traffic(t, fed)
-	p := startPrometheus(t, beside(fed, 201, 19090), targets{
+	p := startPrometheus(t, programs.Installed(t, "prometheus", "prometheus"), beside(fed, 201, 19090), retarget(t, readDeploy(t, "prometheus/scrape.yml"), targets{
 		"hanse-server":    {"shanghai": addresses(shanghai.Nodes, true), "beijing": addresses(beijing.Nodes, true)},
 		"hanse-client":    {"shanghai": addresses(shanghai.Nodes, false), "beijing": addresses(beijing.Nodes, false)},
 		"hanse-replicate": {"beijing": {linkMetrics}},
-	})
+	}))
 	p.wait(t, "everything is scraped", "count(up == 1) == 7")
 
 	t.Run("every panel has data", func(t *testing.T) {
@@ -140,7 +141,7 @@ func TestDashboardAndAlertsShowALiveFederation(t *testing.T) {
 	beijing.Servers()[0].Start(t)
 	p.wait(t, "the link is in step again", `hanse_replicate_lag_seconds < 2`)
 
-	link.signal(t, syscall.SIGTERM)
+	link.End(t, syscall.SIGTERM)
 	p.waitFiring(t, "HanseReplicationDown", map[string]string{"dc": "beijing", "instance": linkMetrics})
 
 	shanghai.KillLeader(t)

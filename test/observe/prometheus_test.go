@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -19,6 +18,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"github.com/hanse-project/hanse/test/lab"
+	"github.com/hanse-project/hanse/test/programs"
 )
 
 // prometheus is a running Prometheus.
@@ -27,21 +27,14 @@ type prometheus struct{ url string }
 // targets says where Prometheus finds what: job, datacenter, addresses.
 type targets map[string]map[string][]string
 
-// startPrometheus runs Debian's Prometheus at addr, with deploy's configuration but for
-// its targets and its patience.
-func startPrometheus(t *testing.T, addr string, at targets) *prometheus {
+// startPrometheus runs a Prometheus at addr with a scrape configuration, and with deploy's
+// alerts but for their patience.
+func startPrometheus(t *testing.T, binary, addr string, scrape []byte) *prometheus {
 	t.Helper()
-	binary, err := exec.LookPath("prometheus")
-	switch {
-	case err != nil && os.Getenv("CI") != "":
-		t.Fatalf("CI needs Prometheus: apt-get install prometheus: %v", err)
-	case err != nil:
-		t.Skip("Prometheus is not here: apt-get install prometheus")
-	}
 	dir := t.TempDir()
 	writeFile(t, filepath.Join(dir, "alerts.yml"), impatient(t, readDeploy(t, "prometheus/alerts.yml")))
-	writeFile(t, filepath.Join(dir, "scrape.yml"), retarget(t, readDeploy(t, "prometheus/scrape.yml"), at))
-	start(t, binary, nil, "--config.file="+filepath.Join(dir, "scrape.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"),
+	writeFile(t, filepath.Join(dir, "scrape.yml"), scrape)
+	programs.Start(t, binary, nil, "--config.file="+filepath.Join(dir, "scrape.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"),
 		"--web.listen-address="+addr, "--log.level=warn")
 	p := &prometheus{url: "http://" + addr}
 	lab.Until(t, "Prometheus is ready", func() error {

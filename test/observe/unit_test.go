@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/hanse-project/hanse/test/lab"
+	"github.com/hanse-project/hanse/test/programs"
 )
 
 // What systemd starts, reloads and stops is the binary as it is, with its flags.
@@ -51,7 +52,7 @@ func TestUnitStartsReloadsAndStopsAnAgent(t *testing.T) {
 	}
 
 	argv := command("ExecStart")
-	agent := start(t, argv[0], nil, argv[1:]...)
+	agent := programs.Start(t, argv[0], nil, argv[1:]...)
 	lab.Until(t, "the agent takes writes", func() error {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, "http://"+addr+"/v1/kv/a", strings.NewReader("b"))
 		if err != nil {
@@ -68,8 +69,7 @@ func TestUnitStartsReloadsAndStopsAnAgent(t *testing.T) {
 		return nil
 	})
 	run("ExecReload")
-	agent.signal(t, syscall.SIGTERM)
-	if status := agent.cmd.ProcessState; !status.Success() {
+	if status := agent.End(t, syscall.SIGTERM); !status.Success() {
 		t.Errorf("the agent ended with %v", status)
 	}
 }
