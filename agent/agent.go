@@ -13,6 +13,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/hanse-project/hanse/acltoken"
 	"github.com/hanse-project/hanse/config"
 	"github.com/hanse-project/hanse/consensus"
 	"github.com/hanse-project/hanse/event"
@@ -65,6 +66,7 @@ type Agent struct {
 	role    role
 	local   *local.State
 	events  *event.History
+	tokens  *acltoken.Store
 	http    *httpFaces
 	parts   parts
 
@@ -99,6 +101,9 @@ func New(cfg *config.Config, opts Options) (_ *Agent, err error) {
 		return nil, err
 	}
 	if err := a.openMetrics(); err != nil {
+		return nil, err
+	}
+	if err := a.openTokens(); err != nil {
 		return nil, err
 	}
 	if a.certs, err = loadCertificates(cfg); err != nil {
@@ -180,10 +185,8 @@ func (a *Agent) writePIDFile() error {
 const (
 	httpWithin  = httpDrain + time.Second
 	localWithin = 5 * time.Second
-	// coordinateWithin is for a call in flight, which ends with its context.
-	coordinateWithin = time.Second
-	joinWithin       = 2 * time.Second
-	roleWithin       = 10 * time.Second
+	joinWithin  = 2 * time.Second
+	roleWithin  = 10 * time.Second
 )
 
 // Run runs the agent until ctx ends, or until it has been told to leave, or until one
@@ -194,9 +197,6 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.parts.run("the agent's role", roleWithin, a.fail, a.role.Run)
 	a.parts.run("joining", joinWithin, a.fail, a.join)
 	a.parts.run("services and checks", localWithin, a.fail, a.presence.keep(a.local.Run))
-	if !a.cfg.DisableCoordinates {
-		a.parts.run("the coordinate", coordinateWithin, a.fail, a.sender().Run)
-	}
 	a.parts.run("HTTP", httpWithin, a.fail, a.http.run)
 	a.log.Info("Started agent", "server", a.cfg.Server, "datacenter", a.cfg.Datacenter, "node", a.cfg.NodeName)
 	<-a.stopping.Done()

@@ -23,7 +23,7 @@ func (a *Agent) nodeInfo() catalog.RegisterRequest {
 // and of those that the files define.
 func (a *Agent) openLocal() (err error) {
 	a.local, err = local.New(local.Config{
-		Node: a.nodeInfo(), Caller: a.role.Caller(), DataDir: a.cfg.DataDir,
+		Node: a.nodeInfo(), Caller: a.role.Caller(), Tokens: a.tokens, DataDir: a.cfg.DataDir,
 		RemoteScripts: a.cfg.EnableScriptChecks, FileScripts: a.cfg.EnableLocalScriptChecks,
 		CheckUpdateInterval: a.cfg.CheckUpdateInterval,
 		OutputMaxSize:       a.cfg.CheckOutputMaxSize,

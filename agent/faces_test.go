@@ -189,7 +189,7 @@ func TestReloadTakesOverTheLogLevel(t *testing.T) {
 		}
 		return status, text
 	}
-	write("log_level = \"DEBUG\"\nports { http = 1234 }\nnode_meta { a = \"b\" }\nacl { enabled = true }")
+	write("log_level = \"DEBUG\"\nports { http = 1234 }\nnode_meta { a = \"b\" }\nacl { default_policy = \"deny\" }")
 	if status, text := reload(); status != http.StatusOK {
 		t.Fatalf("reload: %d %s", status, text)
 	}

@@ -15,8 +15,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/hashicorp/go-hclog"
-
 	"github.com/hanse-project/hanse/agent"
 	"github.com/hanse-project/hanse/config"
 	"github.com/hanse-project/hanse/test/lab"
@@ -83,7 +81,11 @@ func newAgent(t testing.TB, log *journal, args ...string) (*agent.Agent, error) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	logger := hclog.New(&hclog.LoggerOptions{Output: log, Level: hclog.LevelFromString(cfg.Log.Level)})
+	logger, closeLog, err := agent.NewLogger(cfg.Log, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { closeLog() })
 	return agent.New(cfg, agent.Options{Log: logger, Load: flags.Load})
 }
 

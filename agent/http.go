@@ -89,7 +89,7 @@ func (a *Agent) newAPI() http.Handler {
 		Caller: a.role.Caller(), Agent: &self{agent: a}, Local: a.local, Events: a.events, Snapshots: archives{a.role.Snapshots()}, Resolver: rpc.AllowAll{}, Datacenter: cfg.Datacenter,
 		MaxValue: int64(cfg.Limits.KVMaxValueSize), MaxTxn: int64(cfg.Limits.TxnMaxReqLen),
 		ResponseHeaders: cfg.HTTP.ResponseHeaders, BlockEndpoints: cfg.HTTP.BlockEndpoints, AllowWriteFrom: prefixes(cfg.HTTP.AllowWriteFrom),
-		Node: cfg.NodeName, Log: a.log.Named("http"),
+		Node: cfg.NodeName, Tokens: a.tokens, ACLs: cfg.ACL.Enabled, Log: a.log.Named("http"),
 	}
 	if cfg.UI {
 		face.UI = ui.New(ui.Config{

@@ -11,7 +11,7 @@ import (
 )
 
 // NewLogger makes the agent's logger. Lines go to out, and to the file and to syslog
-// if the configuration says so. close ends the file.
+// if the configuration says so, and to those who follow it over HTTP. close ends the file.
 func NewLogger(cfg config.Log, out io.Writer) (log hclog.Logger, close func() error, err error) {
 	writers := []io.Writer{out}
 	close = func() error { return nil }
@@ -29,9 +29,12 @@ func NewLogger(cfg config.Log, out io.Writer) (log hclog.Logger, close func() er
 		}
 		writers = append(writers, sys)
 	}
-	log = hclog.New(&hclog.LoggerOptions{
-		Name: "agent", Level: hclog.LevelFromString(cfg.Level), JSONFormat: cfg.JSON,
-		Output: io.MultiWriter(writers...), TimeFormat: "2006-01-02T15:04:05.000Z0700",
-	})
-	return log, close, nil
+	return newLogger(lineOptions(hclog.LevelFromString(cfg.Level), cfg.JSON, io.MultiWriter(writers...))), close, nil
+}
+
+// lineOptions are how lines look wherever they are read.
+func lineOptions(level hclog.Level, json bool, out io.Writer) *hclog.LoggerOptions {
+	return &hclog.LoggerOptions{
+		Name: "agent", Level: level, JSONFormat: json, Output: out, TimeFormat: "2006-01-02T15:04:05.000Z0700",
+	}
 }

@@ -15,7 +15,8 @@ import (
 )
 
 // Reload reads the configuration again and takes over what can change while the agent
-// runs: the log level, what the files of certificates hold, and services and checks.
+// runs: the log level, what the files of certificates hold, the agent's own tokens, and
+// services and checks.
 // What would need a restart is named in the log. After an error everything is as before.
 func (a *Agent) Reload() error {
 	if a.opts.Load == nil {
@@ -34,6 +35,7 @@ func (a *Agent) Reload() error {
 	if err := a.certs.reload(a.cfg); err != nil {
 		return fmt.Errorf("reload the certificates: %w", err)
 	}
+	a.tokens.Configure(configuredTokens(cfg))
 	for _, w := range warnings {
 		a.log.Warn(w)
 	}
@@ -74,7 +76,11 @@ func needsRestart(old, new *config.Config) []string {
 }
 
 // reloadable are the fields that a reload takes over, by their paths.
-var reloadable = map[string]bool{"Log.Level": true, "Definitions": true}
+var reloadable = map[string]bool{
+	"Log.Level": true, "Definitions": true,
+	"ACL.Tokens.Default": true, "ACL.Tokens.Agent": true, "ACL.Tokens.AgentRecovery": true,
+	"ACL.Tokens.Replication": true, "ACL.Tokens.ConfigFileServiceRegistration": true, "ACL.Tokens.DNS": true,
+}
 
 // differing adds the settings behind the fields at path that differ.
 func differing(names []string, path string, old, new reflect.Value) []string {

@@ -28,12 +28,13 @@ func (s *self) Self() any {
 		coordinate = nil // coordinates are off
 	}
 	meta := a.nodeInfo().NodeMeta
+	revision, date := version.Commit()
 	local := a.lan.Local()
 	return map[string]any{
 		"Config": map[string]any{
 			"Datacenter": cfg.Datacenter, "PrimaryDatacenter": cfg.PrimaryDatacenter,
-			"NodeName": cfg.NodeName, "NodeID": a.nodeID, "Revision": "", "Server": cfg.Server,
-			"Version": version.Consul, "BuildDate": "1970-01-01T00:00:01Z",
+			"NodeName": cfg.NodeName, "NodeID": a.nodeID, "Revision": revision, "Server": cfg.Server,
+			"Version": version.Consul, "BuildDate": date,
 		},
 		"DebugConfig": cfg.Debug(),
 		"Coord":       coordinate,

@@ -46,7 +46,6 @@ type Endpoint struct {
 	log        store.Log
 	datacenter string
 	answers    answers
-	ruler      Ruler // nil sorts nothing
 }
 
 // NewEndpoint makes the endpoint of the given datacenter.
@@ -92,7 +91,6 @@ func (e *Endpoint) listNodes(_ context.Context, call *rpc.Call, req *DCSpecificR
 			rep.Nodes = append(rep.Nodes, n)
 		}
 	}
-	rep.Nodes = nearest(e, &req.Source, rep.Nodes, func(n *Node) string { return n.Node })
 	return rep, nil
 }
 
@@ -130,7 +128,7 @@ func (e *Endpoint) servicesOf(call *rpc.Call, req *NodeSpecificRequest, meta *rp
 	rows := v.Unwatched()
 	node, found := LookupNode(rows, req.Node)
 	if !found || !call.Keep(rpc.ResourceNode, node.Node) {
-		meta.SetAbsentSince(rows.TouchedAt(tableNodes), rows.ForgottenAt())
+		meta.SetAbsent(rows.TouchedAt(tableNodes))
 		return nil, nil, nil
 	}
 	services, err := kept(servicesOn(rows, node.Node), func(s *NodeService) (bool, error) {
@@ -152,7 +150,7 @@ func (e *Endpoint) nodeInfo(_ context.Context, call *rpc.Call, req *NodeSpecific
 	rows := v.Unwatched()
 	node, found := LookupNode(rows, req.Node)
 	if !found || !call.Keep(rpc.ResourceNode, node.Node) {
-		rep.SetAbsentSince(rows.TouchedAt(tableNodes, tableServices, tableChecks), rows.ForgottenAt())
+		rep.SetAbsent(rows.TouchedAt(tableNodes, tableServices, tableChecks))
 		return rep, nil
 	}
 	rep.Dump = []*NodeInfo{infoOf(rows, call, node)}

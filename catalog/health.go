@@ -54,7 +54,7 @@ func (e *Endpoint) instances(call *rpc.Call, req *ServiceSpecificRequest, meta *
 	}
 	found := e.answers.of(v, index, req.ServiceName, name)
 	if found == nil || req.Ingress || req.PeerName != "" {
-		meta.SetAbsentSince(v.TouchedAt(tableNodes, tableServices, tableChecks), v.ForgottenAt())
+		meta.SetAbsent(v.TouchedAt(tableNodes, tableServices, tableChecks))
 		return nil
 	}
 	meta.Index = found.index
@@ -82,9 +82,6 @@ func (e *Endpoint) serviceNodes(_ context.Context, call *rpc.Call, req *ServiceS
 		}
 		return filter.Keep(row)
 	})
-	if err == nil {
-		rep.ServiceNodes = nearest(e, &req.Source, rep.ServiceNodes, func(row *ServiceNode) string { return row.Node })
-	}
 	return rep, err
 }
 
@@ -109,9 +106,6 @@ func (e *Endpoint) healthServiceNodes(_ context.Context, call *rpc.Call, req *Se
 		}
 		return filter.Keep(row)
 	})
-	if err == nil {
-		rep.Nodes = e.Nearest(&req.Source, rep.Nodes)
-	}
 	return rep, err
 }
 
@@ -125,10 +119,10 @@ func (e *Endpoint) serviceChecks(_ context.Context, call *rpc.Call, req *Service
 	v := e.store.Read(call.Watch)
 	rep := &IndexedHealthChecks{}
 	if rep.Index = indexOf(v, touchService(req.ServiceName)); rep.Index == 0 {
-		rep.SetAbsentSince(v.TouchedAt(tableServices, tableChecks), v.ForgottenAt())
+		rep.SetAbsent(v.TouchedAt(tableServices, tableChecks))
 	}
 	rows := v.Unwatched()
-	return e.checks(call, rep, rows, &req.Source, req.Filter, req.NodeMetaFilters,
+	return e.checks(call, rep, rows, req.Filter, req.NodeMetaFilters,
 		slices.AppendSeq([]*HealthCheck{}, store.Rows[*HealthCheck](rows, tableChecks, indexName, fold(req.ServiceName))))
 }
 
@@ -136,10 +130,10 @@ func (e *Endpoint) nodeChecks(_ context.Context, call *rpc.Call, req *NodeSpecif
 	v := e.store.Read(call.Watch)
 	rep := &IndexedHealthChecks{}
 	if rep.Index = indexOf(v, touchNodeChecks(req.Node)); rep.Index == 0 {
-		rep.SetAbsentSince(v.TouchedAt(tableNodes, tableChecks), v.ForgottenAt())
+		rep.SetAbsent(v.TouchedAt(tableNodes, tableChecks))
 	}
 	rows := v.Unwatched()
-	return e.checks(call, rep, rows, &QuerySource{}, req.Filter, nil, checksOn(rows, req.Node))
+	return e.checks(call, rep, rows, req.Filter, nil, checksOn(rows, req.Node))
 }
 
 func (e *Endpoint) checksInState(_ context.Context, call *rpc.Call, req *ChecksInStateRequest) (*IndexedHealthChecks, error) {
@@ -155,16 +149,16 @@ func (e *Endpoint) checksInState(_ context.Context, call *rpc.Call, req *ChecksI
 		checks = slices.AppendSeq([]*HealthCheck{}, store.Rows[*HealthCheck](rows, tableChecks, indexStatus, req.State))
 	}
 	if rep.Index == 0 {
-		rep.SetAbsentSince(v.TouchedAt(tableChecks), v.ForgottenAt())
+		rep.SetAbsent(v.TouchedAt(tableChecks))
 	}
 	if len(req.NodeMetaFilters) > 0 {
 		rep.Index = max(rep.Index, indexOf(v, tableNodes))
 	}
-	return e.checks(call, rep, rows, &req.Source, req.Filter, req.NodeMetaFilters, checks)
+	return e.checks(call, rep, rows, req.Filter, req.NodeMetaFilters, checks)
 }
 
 // checks completes a list of checks with what the caller asked for and may see.
-func (e *Endpoint) checks(call *rpc.Call, rep *IndexedHealthChecks, v *store.View, source *QuerySource, expression string, meta map[string]string, rows []*HealthCheck) (*IndexedHealthChecks, error) {
+func (e *Endpoint) checks(call *rpc.Call, rep *IndexedHealthChecks, v *store.View, expression string, meta map[string]string, rows []*HealthCheck) (*IndexedHealthChecks, error) {
 	filter, err := NewFilter[*HealthCheck](expression)
 	if err != nil {
 		return nil, err
@@ -181,9 +175,6 @@ func (e *Endpoint) checks(call *rpc.Call, rep *IndexedHealthChecks, v *store.Vie
 		}
 		return filter.Keep(c)
 	})
-	if err == nil {
-		rep.HealthChecks = nearest(e, source, rep.HealthChecks, func(c *HealthCheck) string { return c.Node })
-	}
 	return rep, err
 }
 

@@ -77,6 +77,9 @@ type Config struct {
 	HTTP             HTTP
 	TLS              TLS
 
+	// Access rules, of which only the agent's own tokens are here so far.
+	ACL ACL
+
 	// Logs and metrics.
 	Log       Log
 	Telemetry Telemetry
@@ -193,6 +196,23 @@ type TLSInterface struct {
 	VerifyIncoming       bool
 	VerifyOutgoing       bool
 	VerifyServerHostname bool
+}
+
+// ACL is what an agent knows of access rules.
+type ACL struct {
+	Enabled                bool // tokens can be set over HTTP
+	EnableTokenPersistence bool // and are kept in DataDir
+	Tokens                 ACLTokens
+}
+
+// ACLTokens are the secrets of the agent's own tokens; "" is none.
+type ACLTokens struct {
+	Default                       string // where a request has none
+	Agent                         string // for the agent's own work
+	AgentRecovery                 string
+	Replication                   string
+	ConfigFileServiceRegistration string // for the definitions of files
+	DNS                           string
 }
 
 // Log says how much is logged, and where to besides standard output.

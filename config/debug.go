@@ -25,7 +25,7 @@ func (c *Config) Debug() map[string]any {
 		// What is not served yet is shown as off, whatever was configured.
 		"DNSAddrs": []string{}, "DNSPort": -1, "GRPCAddrs": []string{}, "GRPCPort": -1,
 		"GRPCTLSAddrs": []string{}, "GRPCTLSPort": -1, "ConnectEnabled": false, "PeeringEnabled": false,
-		"ACLsEnabled": false, "Services": []any{}, "Checks": []any{}, "Watches": []any{},
+		"ACLsEnabled": false, "ACLTokens": c.ACL.debug(), "Services": []any{}, "Checks": []any{}, "Watches": []any{},
 
 		"Datacenter": c.Datacenter, "PrimaryDatacenter": c.PrimaryDatacenter, "NodeName": c.NodeName,
 		"NodeID": c.NodeID, "NodeMeta": c.NodeMeta, "DisableHostNodeID": c.DisableHostNodeID,
@@ -88,6 +88,14 @@ func (c *Config) Debug() map[string]any {
 		out["GossipWAN"+name] = value
 	}
 	return out
+}
+
+func (a ACL) debug() map[string]any {
+	const hidden = "hidden"
+	return map[string]any{
+		"EnablePersistence": a.EnableTokenPersistence, "ACLDefaultToken": hidden, "ACLAgentToken": hidden,
+		"ACLAgentRecoveryToken": hidden, "ACLReplicationToken": hidden, "ACLConfigFileRegistrationToken": hidden, "ACLDNSToken": hidden,
+	}
 }
 
 func (g Gossip) debug() map[string]any {

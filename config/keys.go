@@ -119,6 +119,16 @@ var keys = index(
 	strs("http_config.allow_write_http_from", func(d *draft) *[]string { return &d.HTTP.AllowWriteFrom }),
 	num("http_config.max_header_bytes", func(d *draft) *int { return &d.HTTP.MaxHeaderBytes }),
 
+	// The agent's own tokens.
+	onOff("acl.enabled", func(d *draft) *bool { return &d.ACL.Enabled }),
+	onOff("acl.enable_token_persistence", func(d *draft) *bool { return &d.ACL.EnableTokenPersistence }),
+	str("acl.tokens.default", func(d *draft) *string { return &d.ACL.Tokens.Default }),
+	str("acl.tokens.agent", func(d *draft) *string { return &d.ACL.Tokens.Agent }),
+	str("acl.tokens.agent_recovery", func(d *draft) *string { return &d.ACL.Tokens.AgentRecovery }),
+	str("acl.tokens.replication", func(d *draft) *string { return &d.ACL.Tokens.Replication }),
+	str("acl.tokens.config_file_service_registration", func(d *draft) *string { return &d.ACL.Tokens.ConfigFileServiceRegistration }),
+	str("acl.tokens.dns", func(d *draft) *string { return &d.ACL.Tokens.DNS }),
+
 	// Logs and metrics.
 	str("log_level", func(d *draft) *string { return &d.Log.Level }),
 	onOff("log_json", func(d *draft) *bool { return &d.Log.JSON }),

@@ -10,10 +10,11 @@ import (
 // with the note. Nothing else happens.
 var later = notes(map[string][]string{
 	"ACLs are not supported yet, and every request is allowed": {
-		"acl", "acl_agent_master_token", "acl_agent_token", "acl_default_policy", "acl_down_policy",
-		"acl_enable_key_list_policy", "acl_enforce_version_8", "acl_master_token", "acl_replication_token",
-		"acl_token", "acl_ttl", "acl_enable_token_replication", "enable_acl_replication",
-		"check_update_interval_acl",
+		"acl.default_policy", "acl.disabled_ttl", "acl.down_policy", "acl.enable_key_list_policy", "acl.enable_token_replication",
+		"acl.msp_disable_bootstrap", "acl.policy_ttl", "acl.role_ttl", "acl.token_ttl", "acl.tokens.initial_management",
+		"acl.tokens.managed_service_provider", "acl.tokens.master", "acl_default_policy", "acl_down_policy",
+		"acl_enable_key_list_policy", "acl_enforce_version_8", "acl_master_token", "acl_ttl", "acl_enable_token_replication",
+		"enable_acl_replication", "check_update_interval_acl",
 	},
 	"the service mesh is not supported yet": {
 		"connect", "auto_config", "auto_encrypt", "config_entries", "enable_central_service_config", "peering", "primary_gateways",
@@ -75,6 +76,12 @@ var aliases = map[string]string{
 	"serf_wan_bind":  "serf_wan",
 	"recursor":       "recursors",
 	"acl_datacenter": "primary_datacenter",
+
+	"acl_token":               "acl.tokens.default",
+	"acl_agent_token":         "acl.tokens.agent",
+	"acl_agent_master_token":  "acl.tokens.agent_recovery",
+	"acl_replication_token":   "acl.tokens.replication",
+	"acl.tokens.agent_master": "acl.tokens.agent_recovery",
 }
 
 func notes(groups map[string][]string) map[string]string {

@@ -241,11 +241,12 @@ func TestSettingsWithoutEffectWarn(t *testing.T) {
 }
 
 func TestOldNamesWorkAndWarn(t *testing.T) {
-	c, warnings := load(t, "-dev", "-dc", "beijing", "-ui-dir", "/x", "-hcl", `client = "127.0.0.9" bind = "127.0.0.8" recursor = "1.1.1.1" acl_datacenter = "paris"`)
-	if c.Datacenter != "beijing" || c.ClientAddrs[0] != "127.0.0.9" || c.BindAddr != "127.0.0.8" || len(c.Recursors) != 1 || c.PrimaryDatacenter != "paris" {
+	c, warnings := load(t, "-dev", "-dc", "beijing", "-ui-dir", "/x", "-hcl", `client = "127.0.0.9" bind = "127.0.0.8" recursor = "1.1.1.1" acl_datacenter = "paris" acl_token = "t" acl { enabled = true tokens { agent_master = "m" } }`)
+	if c.Datacenter != "beijing" || c.ClientAddrs[0] != "127.0.0.9" || c.BindAddr != "127.0.0.8" || len(c.Recursors) != 1 || c.PrimaryDatacenter != "paris" || c.ACL.Tokens != (ACLTokens{Default: "t", AgentRecovery: "m"}) {
 		t.Errorf("loaded %+v", c)
 	}
-	for _, want := range []string{"-dc is an old name: write -datacenter", "client is an old name: write client_addr", "bind is an old name: write bind_addr", "-ui-dir was ignored"} {
+	for _, want := range []string{"-dc is an old name: write -datacenter", "client is an old name: write client_addr", "bind is an old name: write bind_addr", "-ui-dir was ignored",
+		"acl_token is an old name: write acl.tokens.default", "acl.tokens.agent_master is an old name: write acl.tokens.agent_recovery", "acl.enabled is true, and access rules are not here yet"} {
 		if !slices.ContainsFunc(warnings, func(w string) bool { return strings.Contains(w, want) }) {
 			t.Errorf("warnings %q, want %q", warnings, want)
 		}

@@ -348,6 +348,9 @@ func (d *draft) advise() {
 			}
 		}
 	}
+	if d.ACL.Enabled {
+		d.warn("%s: acl.enabled is true, and access rules are not here yet: every request is allowed", d.origin["acl.enabled"])
+	}
 	if !dnsName(d.NodeName) {
 		d.warn("node_name %q cannot be looked up over DNS: use letters, digits and dashes, at most 63", d.NodeName)
 	}

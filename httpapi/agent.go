@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/serf/serf"
 
 	"github.com/hanse-project/hanse/rpc"
@@ -30,6 +31,9 @@ type Agent interface {
 	ForceLeave(ctx context.Context, node string, prune, wan bool) error
 	// Reload reads the configuration again.
 	Reload(ctx context.Context) error
+	// Monitor writes the log from a level on to w, as text or as JSON, until ctx ends or a
+	// write fails. An empty write says that it has begun; each other is one line or several.
+	Monitor(ctx context.Context, level hclog.Level, json bool, w io.Writer) error
 	// Metrics are what the agent tells about itself, as a page for Prometheus.
 	Metrics() http.Handler
 	// MetricsJSON is the same for people: a value to be rendered as JSON.

@@ -56,7 +56,7 @@ func (a *API) agentCheckRegister(_ http.ResponseWriter, r *request) (any, error)
 		return nil, err
 	}
 	if def.Token == "" {
-		def.Token = r.token()
+		def.Token = r.ownToken()
 	}
 	return nil, localError(a.cfg.Local.RegisterCheck(def))
 }

@@ -32,7 +32,7 @@ func (a *API) agentServiceMaintenance(_ http.ResponseWriter, r *request) (any, e
 	if err := a.ownService(r); err != nil {
 		return nil, err
 	}
-	return nil, localError(a.cfg.Local.MaintainService(r.name, on, r.query.Get("reason"), r.token()))
+	return nil, localError(a.cfg.Local.MaintainService(r.name, on, r.query.Get("reason"), r.ownToken()))
 }
 
 func (a *API) agentMaintenance(_ http.ResponseWriter, r *request) (any, error) {
@@ -43,5 +43,5 @@ func (a *API) agentMaintenance(_ http.ResponseWriter, r *request) (any, error) {
 	if err := a.allow(r, rpc.ResourceNode, rpc.AccessWrite); err != nil {
 		return nil, err
 	}
-	return nil, localError(a.cfg.Local.MaintainNode(on, r.query.Get("reason"), r.token()))
+	return nil, localError(a.cfg.Local.MaintainNode(on, r.query.Get("reason"), r.ownToken()))
 }

@@ -205,7 +205,7 @@ func (a *API) agentServiceRegister(_ http.ResponseWriter, r *request) (any, erro
 		return nil, err
 	}
 	if def.Token == "" {
-		def.Token = r.token()
+		def.Token = r.ownToken()
 	}
 	return nil, localError(a.cfg.Local.RegisterService(def, r.flag("replace-existing-checks")))
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/hanse-project/hanse/acltoken"
 	"github.com/hanse-project/hanse/event"
 	"github.com/hanse-project/hanse/local"
 	"github.com/hanse-project/hanse/rpc"
@@ -28,6 +29,10 @@ type Config struct {
 	Events *event.History
 	// Snapshots carries archives. Without it there is no /v1/snapshot.
 	Snapshots Snapshots
+	// Tokens are the agent's own. The default one stands in where a request has none.
+	Tokens *acltoken.Store
+	// ACLs tells whether tokens can be set over HTTP.
+	ACLs bool
 	// Resolver finds what the caller may ask of the agent itself.
 	Resolver rpc.Resolver
 	// Datacenter is the agent's own, and Node its name.
@@ -78,7 +83,7 @@ func New(cfg Config) *API {
 		a.cfg.UI = compressed(cfg.UI)
 	}
 	for _, routes := range []map[string]route{
-		a.kvRoutes(), a.sessionRoutes(), a.txnRoutes(), a.queryRoutes(), a.eventRoutes(), a.catalogRoutes(), a.healthRoutes(), a.coordinateRoutes(),
+		a.kvRoutes(), a.sessionRoutes(), a.txnRoutes(), a.queryRoutes(), a.eventRoutes(), a.catalogRoutes(), a.healthRoutes(),
 		a.agentRoutes(), a.localRoutes(), a.statusRoutes(), a.operatorRoutes(), a.snapshotRoutes(),
 	} {
 		for path, r := range routes {
@@ -131,7 +136,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 		return
 	}
 	start := time.Now()
-	req := &request{Request: hr, name: rest, status: http.StatusOK}
+	req := &request{Request: hr, name: rest, status: http.StatusOK, standIn: a.cfg.Tokens.Get(acltoken.Default)}
 	value, err := any(nil), a.admit(req)
 	if err == nil {
 		patientBody(w, hr)

@@ -35,6 +35,8 @@ var otherwise = map[string]string{
 	"service: wrong type":   "Request decode failed: Port: use a whole number, not a text",
 	// The token and what it lacks are named, as everywhere else.
 	"permission denied: event": "Permission denied: token with AccessorID 'acce5500-0000-4000-8000-00000000a004' lacks permission 'event:write' on \"x\"",
+	// The release that we speak like, not the build that was recorded.
+	"version": `{"SHA":"","BuildDate":"1970-01-01T00:00:01Z","HumanVersion":"1.21.4","FIPS":""}`,
 	// A single server always knows itself.
 	"unknown verb": `{"Results":null,"Errors":[{"OpIndex":0,"What":"unknown KV operation: nope"}],"Index":1,"LastContact":0,"KnownLeader":true,"ConsistencyLevel":"","NotModified":false,"Backend":0,"ResultsFilteredByACLs":false}`,
 }
@@ -240,6 +242,7 @@ func newWorld(t *testing.T, exchanges []golden.HTTP) map[string]string {
 		return listen(t, New(Config{
 			Caller: c, Agent: agent, Local: recordedLocal(t), Events: c.servers[c.here].events, Resolver: c.resolver, Datacenter: c.here, Node: "alpha",
 			MaxValue: 512 << 10, MaxTxn: 512 << 10, Log: hclog.NewNullLogger(),
+			Tokens: newTokens(t), ACLs: len(c.resolver.(tokens)) > 0,
 		})).URL
 	}
 	all := tokens{}

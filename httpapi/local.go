@@ -11,6 +11,9 @@ func (a *API) agentRoutes() map[string]route {
 	return map[string]route{
 		"/v1/agent/self":         {http.MethodGet: a.agentSelf},
 		"/v1/agent/members":      {http.MethodGet: a.agentMembers},
+		"/v1/agent/token/":       {http.MethodPut: a.agentToken},
+		"/v1/agent/version":      {http.MethodGet: a.agentVersion},
+		"/v1/agent/monitor":      {http.MethodGet: a.agentMonitor},
 		"/v1/agent/join/":        {http.MethodPut: a.agentJoin},
 		"/v1/agent/leave":        {http.MethodPut: a.agentLeave},
 		"/v1/agent/force-leave/": {http.MethodPut: a.agentForceLeave},

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,6 +24,8 @@ type request struct {
 	query url.Values
 	// status is what the answer has, unless it is an error.
 	status int
+	// standIn is the agent's default token, for a request without one.
+	standIn string
 }
 
 func parseQuery(raw string) (url.Values, error) {
@@ -48,8 +51,11 @@ func (r *request) flag(name string) bool {
 	return err != nil || on
 }
 
-// token is the secret of the caller: ?token, X-Consul-Token, or a bearer token.
-func (r *request) token() string {
+// token is the secret that the request is made with: its own, or the agent's default.
+func (r *request) token() string { return cmp.Or(r.ownToken(), r.standIn) }
+
+// ownToken is the secret that the caller sent: ?token, X-Consul-Token, or a bearer token.
+func (r *request) ownToken() string {
 	if t := r.query.Get("token"); t != "" {
 		return t
 	}

@@ -4,20 +4,20 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 	"github.com/hashicorp/serf/serf"
 
 	"github.com/hanse-project/hanse/catalog"
-	"github.com/hanse-project/hanse/coordinate"
 	"github.com/hanse-project/hanse/event"
 	"github.com/hanse-project/hanse/kv"
 	"github.com/hanse-project/hanse/operator"
@@ -46,7 +46,7 @@ type server struct {
 
 func newServer(t testing.TB, dc string, raftServer raft.Server, keyring *ring) *server {
 	t.Helper()
-	s, err := store.New(catalog.Module("dc1"), coordinate.Module(), session.Module(), kv.Module(), txn.Module(), query.Module())
+	s, err := store.New(catalog.Module("dc1"), session.Module(), kv.Module(), txn.Module(), query.Module())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,9 +58,6 @@ func newServer(t testing.TB, dc string, raftServer raft.Server, keyring *ring) *
 	})
 	timers := session.NewTimers(s, srv, hclog.NewNullLogger())
 	services := catalog.NewEndpoint(s, srv, dc)
-	services.MeasureBy(coordinate.Ruler)
-	places := coordinate.NewEndpoint(coordinate.Config{Store: s, Log: srv, Logger: hclog.NewNullLogger(), Datacenters: wanPlaces})
-	go places.Run(t.Context(), 5*time.Millisecond)
 	queries := query.NewEndpoint(query.Config{
 		Store: s, Log: srv, Datacenter: dc, Datacenters: func() []string { return slices.Sorted(maps.Keys(srv.others)) },
 		Remote:  func(string) rpc.Caller { return &callers{dc, srv.others, tokens{}} },
@@ -68,7 +65,7 @@ func newServer(t testing.TB, dc string, raftServer raft.Server, keyring *ring) *
 	})
 	for _, handlers := range [][]rpc.Handler{
 		session.NewEndpoint(s, srv, timers).Methods(), kv.NewEndpoint(s, srv, 512<<10).Methods(), services.Methods(),
-		event.NewEndpoint(newAir(srv.events)).Methods(), txn.NewEndpoint(s, srv, dc, 512<<10).Methods(), ops.Methods(), queries.Methods(), places.Methods(),
+		event.NewEndpoint(newAir(srv.events)).Methods(), txn.NewEndpoint(s, srv, dc, 512<<10).Methods(), ops.Methods(), queries.Methods(),
 	} {
 		for _, h := range handlers {
 			srv.methods[h.Name] = h
@@ -86,21 +83,6 @@ func (s *server) Propose(_ context.Context, entry []byte) (any, uint64, error) {
 	defer s.mu.Unlock()
 	s.index++
 	return s.store.Apply(&raft.Log{Type: raft.LogCommand, Index: s.index, Data: entry}), s.index, nil
-}
-
-// wanPlaces are where the servers of the recorded federation were.
-func wanPlaces() []coordinate.DatacenterMap {
-	at := func(node string, p coordinate.Point) []*coordinate.Coordinate {
-		return []*coordinate.Coordinate{{Node: node, Coord: &p}}
-	}
-	return []coordinate.DatacenterMap{
-		{Datacenter: "dc1", AreaID: coordinate.AreaWAN, Coordinates: at("alpha", coordinate.Point{
-			Vec: []float64{-0.000014243935834784438, -0.00003057207838515679, -0.000014654685061181882, 0.00002881157693292763,
-				0.000015913514025040843, 0.00001042274470886044, -0.00001314698929817071, 0.00001120671575164569},
-			Error: 1.4319013597977324, Adjustment: 0.000009330496875, Height: 0.00001})},
-		{Datacenter: "dc2", AreaID: coordinate.AreaWAN, Coordinates: at("beta", coordinate.Point{
-			Vec: make([]float64, 8), Error: 1.5, Height: 0.00001})},
-	}
 }
 
 // quorum is what an operator may ask of a log with one server.
@@ -247,6 +229,7 @@ func (stranger) Holder() string {
 type body struct {
 	lan, wan []serf.Member
 	left     bool
+	mute     bool
 }
 
 func (b *body) Self() any { return map[string]any{"Config": map[string]any{"Datacenter": "dc1"}} }
@@ -269,6 +252,14 @@ func (b *body) ForceLeave(_ context.Context, node string, _, _ bool) error {
 }
 
 func (b *body) Reload(context.Context) error { return nil }
+
+func (b *body) Monitor(_ context.Context, level hclog.Level, json bool, w io.Writer) error {
+	if b.mute {
+		return errors.New("nobody may listen")
+	}
+	_, err := fmt.Fprintf(w, "from %s, JSON: %t\n", level, json)
+	return err
+}
 
 func (b *body) Metrics() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("up 1\n")) })
@@ -326,29 +317,6 @@ func (s *server) register(t testing.TB, registration string) {
 	c := &callers{s.dc, map[string]*server{s.dc: s}, tokens{}}
 	if _, err := catalog.Register.Call(t.Context(), c, req); err != nil {
 		t.Fatalf("register %s: %v", registration, err)
-	}
-}
-
-// place says where a node is, and waits until answers know it.
-func (s *server) place(t testing.TB, node string, at *coordinate.Point) {
-	t.Helper()
-	c := &callers{s.dc, map[string]*server{s.dc: s}, tokens{}}
-	req := &coordinate.UpdateRequest{Node: node, Coord: at}
-	req.Datacenter = s.dc
-	if _, err := coordinate.Update.Call(t.Context(), c, req); err != nil {
-		t.Fatal(err)
-	}
-	ask := &catalog.NodeSpecificRequest{Node: node}
-	ask.Datacenter = s.dc
-	for {
-		rep, err := coordinate.Node.Call(t.Context(), c, ask)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(rep.Coordinates) == 1 && slices.Equal(rep.Coordinates[0].Coord.Vec, at.Vec) {
-			return
-		}
-		time.Sleep(time.Millisecond)
 	}
 }
 

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -8,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hanse-project/hanse/acltoken"
 	"github.com/hanse-project/hanse/catalog"
 	"github.com/hanse-project/hanse/checks"
 	"github.com/hanse-project/hanse/rpc"
@@ -142,7 +144,7 @@ func (s *State) followRemote(ctx context.Context, f *follower) {
 	var index uint64
 	for ctx.Err() == nil {
 		rep, err := catalog.NodeChecks.Call(ctx, s.cfg.Caller, &catalog.NodeSpecificRequest{
-			Read: rpc.Read{Datacenter: s.cfg.Node.Datacenter, QueryOptions: rpc.QueryOptions{Token: f.alias.Token, MinQueryIndex: index, AllowStale: true}},
+			Read: rpc.Read{Datacenter: s.cfg.Node.Datacenter, QueryOptions: rpc.QueryOptions{Token: cmp.Or(f.alias.Token, s.cfg.Tokens.Get(acltoken.Default)), MinQueryIndex: index, AllowStale: true}},
 			Node: f.alias.Node,
 		})
 		pause := compareGap

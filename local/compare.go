@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hanse-project/hanse/acltoken"
 	"github.com/hanse-project/hanse/catalog"
 	"github.com/hanse-project/hanse/rpc"
 )
@@ -109,7 +110,7 @@ func (s *State) await(parent context.Context, index uint64) error {
 
 // ask reads all that the catalog has of our node.
 func (s *State) ask(ctx context.Context, q rpc.QueryOptions) (*catalog.IndexedNodeDump, error) {
-	q.Token = s.cfg.Node.Token
+	q.Token = s.cfg.Tokens.For(acltoken.Agent)
 	rep, err := catalog.GetNodeInfo.Call(ctx, s.cfg.Caller, &catalog.NodeSpecificRequest{
 		Read: rpc.Read{Datacenter: s.cfg.Node.Datacenter, QueryOptions: q}, Node: s.cfg.Node.Node,
 	})

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/hanse-project/hanse/acltoken"
 	"github.com/hanse-project/hanse/catalog"
 	"github.com/hanse-project/hanse/rpc"
 )
@@ -185,10 +186,11 @@ func (s *State) tasks(w work) []task {
 			continue
 		}
 		about := work{services: one(id), checks: map[string]struct{}{}}
-		req := s.registration(e.def.Token)
+		token := s.token(e.def.Token, e.fromFile)
+		req := s.registration(token)
 		req.Service = e.row
 		for check := range e.checks {
-			if _, dirty := w.checks[check]; dirty && s.checks[check].def.Token == e.def.Token {
+			if _, dirty := w.checks[check]; dirty && s.tokenOf(s.checks[check]) == token {
 				req.Checks = append(req.Checks, s.checks[check].row)
 				about.checks[check] = struct{}{}
 				done[check] = true
@@ -201,11 +203,11 @@ func (s *State) tasks(w work) []task {
 		switch {
 		case done[id]:
 		case known:
-			req := s.registration(c.def.Token)
+			req := s.registration(s.tokenOf(c))
 			req.Check = c.row
 			if owner := s.services[c.row.ServiceID]; owner != nil {
 				req.Service = owner.row // the catalog takes no check of a service that it lost
-				if c.def.Token != owner.def.Token {
+				if req.Token != s.token(owner.def.Token, owner.fromFile) {
 					req.Service = nil
 				}
 			}
@@ -216,6 +218,16 @@ func (s *State) tasks(w work) []task {
 	}
 	return all
 }
+
+// token is what a definition is registered with: its own token, or that of the agent.
+func (s *State) token(own string, fromFile bool) string {
+	if fromFile {
+		return cmp.Or(own, s.cfg.Tokens.For(acltoken.Files))
+	}
+	return cmp.Or(own, s.cfg.Tokens.Get(acltoken.Default))
+}
+
+func (s *State) tokenOf(c *check) string { return s.token(c.def.Token, c.fromFile) }
 
 func one(id string) map[string]struct{} { return map[string]struct{}{id: {}} }
 
@@ -228,6 +240,7 @@ func (s *State) registration(token string) *catalog.RegisterRequest {
 
 func (s *State) pushNode(ctx context.Context) error {
 	req := s.cfg.Node
+	req.Token = s.cfg.Tokens.For(acltoken.Agent)
 	if _, err := catalog.Register.Call(ctx, s.cfg.Caller, &req); err != nil {
 		return fmt.Errorf("register the node: %w", err)
 	}
@@ -254,7 +267,7 @@ func (s *State) dropCheck(id string) func(context.Context) error {
 }
 
 func (s *State) drop(req *catalog.DeregisterRequest, what, id string) func(context.Context) error {
-	req.Datacenter, req.Node, req.Token = s.cfg.Node.Datacenter, s.cfg.Node.Node, s.cfg.Node.Token
+	req.Datacenter, req.Node, req.Token = s.cfg.Node.Datacenter, s.cfg.Node.Node, s.cfg.Tokens.For(acltoken.Agent)
 	return func(ctx context.Context) error {
 		if _, err := catalog.Deregister.Call(ctx, s.cfg.Caller, req); err != nil {
 			return fmt.Errorf("deregister %s %q: %w", what, id, err)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/hanse-project/hanse/acltoken"
 	"github.com/hanse-project/hanse/catalog"
 	"github.com/hanse-project/hanse/checks"
 	"github.com/hanse-project/hanse/rpc"
@@ -21,6 +22,8 @@ type Config struct {
 	Node catalog.RegisterRequest
 	// Caller carries the calls to the servers.
 	Caller rpc.Caller
+	// Tokens are sent where a definition has none; nil is none.
+	Tokens *acltoken.Store
 	// DataDir keeps what was registered over HTTP; "" keeps nothing.
 	DataDir string
 	// RemoteScripts allows script checks from everywhere, FileScripts from files.

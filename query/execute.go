@@ -33,7 +33,8 @@ func (e *Endpoint) execute(ctx context.Context, call *rpc.Call, req *ExecuteRequ
 		remote.QueryOptions = options
 		return e.failover(ctx, rep, remote)
 	}
-	rep.Nodes = limited(e.cfg.Catalog.Nearest(e.source(req, q), rep.Nodes), req.Limit)
+	nearFirst(rep.Nodes, e.near(req, q))
+	rep.Nodes = limited(rep.Nodes, req.Limit)
 	return rep, nil
 }
 
@@ -146,16 +147,31 @@ func (s *ServiceQuery) hasTags(tags catalog.Tags) bool {
 	return true
 }
 
-// source is where the nearest instances are counted from.
-func (e *Endpoint) source(req *ExecuteRequest, q *PreparedQuery) *catalog.QuerySource {
-	from := catalog.QuerySource{Datacenter: e.cfg.Datacenter, Node: q.Service.Near, Ip: req.Source.Ip}
+// near is the node whose instances come first, "" for none.
+func (e *Endpoint) near(req *ExecuteRequest, q *PreparedQuery) string {
+	near := q.Service.Near
 	if req.Source.Node != "" {
-		from.Node = req.Source.Node
+		near = req.Source.Node
 	}
-	if from.Node == NearAgent {
-		from.Datacenter, from.Node = req.Agent.Datacenter, req.Agent.Node
+	if near != NearAgent {
+		return near
 	}
-	return &from
+	if req.Agent.Datacenter != e.cfg.Datacenter {
+		return "" // a node of the same name here is another one
+	}
+	return req.Agent.Node
+}
+
+func nearFirst(nodes []catalog.CheckServiceNode, near string) {
+	away := func(i catalog.CheckServiceNode) int {
+		if strings.EqualFold(i.Node.Node, near) {
+			return 0
+		}
+		return 1
+	}
+	if near != "" {
+		slices.SortStableFunc(nodes, func(a, b catalog.CheckServiceNode) int { return away(a) - away(b) })
+	}
 }
 
 func limited(nodes []catalog.CheckServiceNode, limit int) []catalog.CheckServiceNode {

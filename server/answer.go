@@ -49,8 +49,7 @@ func (a *answerer) answer(ctx context.Context, h *rpc.Handler, req rpc.Request) 
 			return nil, err
 		}
 		meta := reply.(rpc.Reply).QueryMeta()
-		unchanged := meta.AbsentAt(q.MinQueryIndex) || (wasAbsent && meta.Absent())
-		if meta.Index > q.MinQueryIndex && !unchanged {
+		if meta.Index > q.MinQueryIndex && !(wasAbsent && meta.Absent()) {
 			return reply, nil
 		}
 		wasAbsent = meta.Absent()

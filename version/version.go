@@ -18,6 +18,3 @@ const (
 	// each other without trying. It rises when servers gain an RPC of our own.
 	Feature = 1
 )
-
-// Build is the value of the gossip tag "build". Peers take the first N.N.N in it.
-func Build() string { return Consul + ":hanse-" + Hanse }

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"flag"
 	"fmt"
 	"io"
-	"runtime/debug"
 
 	"github.com/hanse-project/hanse/version"
 )
@@ -49,26 +47,13 @@ type buildVersion struct {
 
 type rpcVersions struct{ Default, Min, Max int }
 
-// thisBuild returns the versions of this binary, with what the Go toolchain
-// noted in it of the commit.
+// thisBuild returns the versions of this binary.
 func thisBuild() buildVersion {
-	v := buildVersion{
-		Version: version.Consul,
-		Hanse:   version.Hanse,
-		RPC:     rpcVersions{protocolDefault, protocolMin, protocolMax},
+	revision, date := version.Commit()
+	return buildVersion{
+		Version: version.Consul, Hanse: version.Hanse, Revision: revision, BuildDate: date,
+		RPC: rpcVersions{protocolDefault, protocolMin, protocolMax},
 	}
-	if build, ok := debug.ReadBuildInfo(); ok {
-		for _, s := range build.Settings {
-			switch s.Key {
-			case "vcs.revision":
-				v.Revision = s.Value
-			case "vcs.time":
-				v.BuildDate = s.Value
-			}
-		}
-	}
-	v.BuildDate = cmp.Or(v.BuildDate, "1970-01-01T00:00:01Z") // what parsers accept for "unknown"
-	return v
 }
 
 func (v buildVersion) print(w io.Writer) {

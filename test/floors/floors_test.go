@@ -23,7 +23,6 @@ const (
 var sideways = map[string][]string{
 	"kv":             {"session"},
 	"session":        {"catalog"},
-	"coordinate":     {"catalog"},
 	"replicate/http": {"replicate"},
 }
 
