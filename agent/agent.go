@@ -68,6 +68,7 @@ type Agent struct {
 	events  *event.History
 	tokens  *acltoken.Store
 	http    *httpFaces
+	dns     *dnsFace
 	parts   parts
 
 	leaveOnce sync.Once
@@ -122,6 +123,9 @@ func New(cfg *config.Config, opts Options) (_ *Agent, err error) {
 		return nil, err
 	}
 	if err := a.openHTTP(); err != nil {
+		return nil, err
+	}
+	if err := a.openDNS(); err != nil {
 		return nil, err
 	}
 	return a, a.writePIDFile()
@@ -184,6 +188,7 @@ func (a *Agent) writePIDFile() error {
 // The time that each running part has to end. What it is for is said where it runs.
 const (
 	httpWithin  = httpDrain + time.Second
+	dnsWithin   = 2 * time.Second
 	localWithin = 5 * time.Second
 	joinWithin  = 2 * time.Second
 	roleWithin  = 10 * time.Second
@@ -198,6 +203,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.parts.run("joining", joinWithin, a.fail, a.join)
 	a.parts.run("services and checks", localWithin, a.fail, a.presence.keep(a.local.Run))
 	a.parts.run("HTTP", httpWithin, a.fail, a.http.run)
+	a.parts.run("DNS", dnsWithin, a.fail, a.dns.run)
 	a.log.Info("Started agent", "server", a.cfg.Server, "datacenter", a.cfg.Datacenter, "node", a.cfg.NodeName)
 	<-a.stopping.Done()
 	// A failure is for the caller to tell, who gets it.
@@ -215,6 +221,9 @@ func (a *Agent) fail(failure *partError) { a.stop(failure) }
 
 // Caller carries calls as the agent's faces make them.
 func (a *Agent) Caller() rpc.Caller { return a.role.Caller() }
+
+// DNSAddrs are the addresses at which DNS is served over UDP.
+func (a *Agent) DNSAddrs() []string { return a.dns.addrs() }
 
 // HTTPAddrs are the addresses at which the HTTP API is served.
 func (a *Agent) HTTPAddrs() []string { return a.http.addrs() }

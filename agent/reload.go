@@ -15,9 +15,9 @@ import (
 )
 
 // Reload reads the configuration again and takes over what can change while the agent
-// runs: the log level, what the files of certificates hold, the agent's own tokens, and
-// services and checks.
-// What would need a restart is named in the log. After an error everything is as before.
+// runs: the log level, how DNS answers, what the files of certificates hold, the agent's
+// own tokens, and services and checks. What would need a restart is named in the log.
+// After an error everything is as before.
 func (a *Agent) Reload() error {
 	if a.opts.Load == nil {
 		return errors.New("this agent was not started from a configuration that could be read again")
@@ -39,6 +39,7 @@ func (a *Agent) Reload() error {
 	for _, w := range warnings {
 		a.log.Warn(w)
 	}
+	a.dns.server.Apply(dnsSettings(cfg))
 	a.log.SetLevel(hclog.LevelFromString(cfg.Log.Level))
 	for _, key := range needsRestart(a.cfg, cfg) {
 		a.log.Warn("a changed setting takes effect at the next start", "setting", key)
@@ -77,7 +78,7 @@ func needsRestart(old, new *config.Config) []string {
 
 // reloadable are the fields that a reload takes over, by their paths.
 var reloadable = map[string]bool{
-	"Log.Level": true, "Definitions": true,
+	"Log.Level": true, "Definitions": true, "DNS": true, "Recursors": true,
 	"ACL.Tokens.Default": true, "ACL.Tokens.Agent": true, "ACL.Tokens.AgentRecovery": true,
 	"ACL.Tokens.Replication": true, "ACL.Tokens.ConfigFileServiceRegistration": true, "ACL.Tokens.DNS": true,
 }
@@ -88,9 +89,10 @@ func differing(names []string, path string, old, new reflect.Value) []string {
 		field := old.Type().Field(i)
 		at := path + field.Name
 		switch a, b := old.Field(i), new.Field(i); {
+		case reloadable[at]:
 		case field.Type.Kind() == reflect.Struct:
 			names = differing(names, at+".", a, b)
-		case !reloadable[at] && !reflect.DeepEqual(a.Interface(), b.Interface()):
+		case !reflect.DeepEqual(a.Interface(), b.Interface()):
 			names = append(names, settingOf(at))
 		}
 	}

@@ -62,7 +62,7 @@ func (e *Endpoint) instances(call *rpc.Call, req *ServiceSpecificRequest, meta *
 }
 
 func (e *Endpoint) serviceNodes(_ context.Context, call *rpc.Call, req *ServiceSpecificRequest) (*IndexedServiceNodes, error) {
-	if req.ServiceName == "" {
+	if req.ServiceName == "" && req.ServiceAddress == "" {
 		return nil, errNoService
 	}
 	filter, err := NewFilter[*ServiceNode](req.Filter)
@@ -70,12 +70,12 @@ func (e *Endpoint) serviceNodes(_ context.Context, call *rpc.Call, req *ServiceS
 		return nil, err
 	}
 	rep := &IndexedServiceNodes{ServiceNodes: []*ServiceNode{}}
-	found := e.instances(call, req, &rep.Meta)
-	if found == nil {
+	rows := e.flatInstances(call, req, &rep.Meta)
+	if len(rows) == 0 {
 		return rep, nil
 	}
 	tags := req.tags()
-	rep.ServiceNodes, err = kept(found.flat(), func(row *ServiceNode) (bool, error) {
+	rep.ServiceNodes, err = kept(rows, func(row *ServiceNode) (bool, error) {
 		if !matchesMeta(row.NodeMeta, req.NodeMetaFilters) || !hasTags(row.ServiceTags, tags) ||
 			!req.isAt(row.ServiceAddress, row.Address) || !mayReadService(call, row.Node, row.ServiceName) {
 			return false, nil
@@ -83,6 +83,20 @@ func (e *Endpoint) serviceNodes(_ context.Context, call *rpc.Call, req *ServiceS
 		return filter.Keep(row)
 	})
 	return rep, err
+}
+
+// flatInstances are those of the service that is asked for, or of all services for a
+// request that has only an address.
+func (e *Endpoint) flatInstances(call *rpc.Call, req *ServiceSpecificRequest, meta *rpc.Meta) []*ServiceNode {
+	if req.ServiceName == "" {
+		v := e.store.Read(call.Watch)
+		meta.Index = indexOf(v, tableServices, tableNodes)
+		return everyInstance(v.Unwatched())
+	}
+	if found := e.instances(call, req, meta); found != nil {
+		return found.flat()
+	}
+	return nil
 }
 
 func (e *Endpoint) healthServiceNodes(_ context.Context, call *rpc.Call, req *ServiceSpecificRequest) (*IndexedCheckServiceNodes, error) {

@@ -82,7 +82,8 @@ type ServiceSpecificRequest struct {
 	// ServiceTag is what servers before 1.3 sent in the place of ServiceTags. It wins.
 	ServiceTag  string
 	ServiceTags []string
-	// ServiceAddress is the address of instances that are asked for, "" for all.
+	// ServiceAddress is the address of instances that are asked for, "" for all. With it
+	// [ListServiceNodes] takes a request without a name, for those of all services.
 	ServiceAddress string
 	// TagFilter says that the tags are to be looked at.
 	TagFilter bool

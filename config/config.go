@@ -36,7 +36,7 @@ type Config struct {
 	ClientAddrs      []string
 	HTTPAddrs        []string
 	HTTPSAddrs       []string
-	DNSAddrs         []string // what is configured; nothing listens there yet
+	DNSAddrs         []string
 	Ports            Ports
 	UnixSockets      UnixSockets
 	TranslateWANAddr bool
@@ -85,9 +85,10 @@ type Config struct {
 	Telemetry Telemetry
 
 	// Checks, services and DNS.
-	EnableScriptChecks      bool // from files and from the HTTP API
-	EnableLocalScriptChecks bool // from files only
-	Recursors               []string
+	EnableScriptChecks      bool     // from files and from the HTTP API
+	EnableLocalScriptChecks bool     // from files only
+	Recursors               []string // ip:port of the DNS servers for other domains
+	DNS                     DNS
 	DisableRemoteExec       bool
 	CheckOutputMaxSize      int           // bytes of an output that are kept
 	DiscardCheckOutput      bool          // outputs are not kept at all
@@ -106,7 +107,7 @@ type Ports struct {
 	SerfWAN int
 	HTTP    int
 	HTTPS   int
-	DNS     int // kept for later: nothing listens there yet
+	DNS     int
 	GRPC    int
 	GRPCTLS int
 }
@@ -278,6 +279,7 @@ func defaults() Config {
 		DisableRemoteExec:   true,
 		CheckUpdateInterval: 5 * time.Minute,
 		CheckOutputMaxSize:  4096,
+		DNS:                 DefaultDNS(),
 		Protocol:            2,
 		RaftProtocol:        3,
 	}

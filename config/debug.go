@@ -1,6 +1,7 @@
 package config
 
 import (
+	"maps"
 	"strings"
 	"time"
 )
@@ -19,11 +20,12 @@ func (c *Config) Debug() map[string]any {
 		"ClientAddrs":          orEmpty(c.ClientAddrs),
 		"HTTPAddrs":            urls(c.HTTPAddrs), "HTTPSAddrs": urls(c.HTTPSAddrs),
 		"HTTPPort": c.Ports.HTTP, "HTTPSPort": c.Ports.HTTPS,
+		"DNSAddrs": dnsURLs(c.DNSAddrs), "DNSPort": c.Ports.DNS,
 		"ServerPort": c.Ports.Server, "SerfPortLAN": c.Ports.SerfLAN, "SerfPortWAN": c.Ports.SerfWAN,
 		"TaggedAddresses": c.TaggedAddresses(), "TranslateWANAddrs": c.TranslateWANAddr,
 
 		// What is not served yet is shown as off, whatever was configured.
-		"DNSAddrs": []string{}, "DNSPort": -1, "GRPCAddrs": []string{}, "GRPCPort": -1,
+		"GRPCAddrs": []string{}, "GRPCPort": -1,
 		"GRPCTLSAddrs": []string{}, "GRPCTLSPort": -1, "ConnectEnabled": false, "PeeringEnabled": false,
 		"ACLsEnabled": false, "ACLTokens": c.ACL.debug(), "Services": []any{}, "Checks": []any{}, "Watches": []any{},
 
@@ -81,6 +83,7 @@ func (c *Config) Debug() map[string]any {
 		},
 		"UnixSocketUser": c.UnixSockets.User, "UnixSocketGroup": c.UnixSockets.Group, "UnixSocketMode": c.UnixSockets.Mode,
 	}
+	maps.Copy(out, c.DNS.debug())
 	for name, value := range c.GossipLAN.debug() {
 		out["GossipLAN"+name] = value
 	}

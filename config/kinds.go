@@ -92,6 +92,26 @@ func strMap(name string, at func(*draft) *map[string]string) key {
 	}}
 }
 
+// durMap is a table of durations.
+func durMap(name string, at func(*draft) *map[string]time.Duration) key {
+	return key{name, table, func(d *draft, v any) error {
+		objects, err := toObjects(v)
+		if err != nil {
+			return err
+		}
+		for _, o := range objects {
+			for k, v := range o {
+				wait, err := toDuration(v)
+				if err != nil {
+					return fmt.Errorf("%q: %w", k, err)
+				}
+				(*at(d))[k] = wait
+			}
+		}
+		return nil
+	}}
+}
+
 func assign[T any](at *T, v any, to func(any) (T, error)) error {
 	x, err := to(v)
 	if err == nil {

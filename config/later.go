@@ -23,7 +23,6 @@ var later = notes(map[string][]string{
 		"enable_agent_tls_for_checks", "enable_xds_load_balancing", "performance.enable_xds_load_balancing", "local_proxy_config_resync_interval",
 	},
 	"gRPC is not supported yet":                {"addresses.grpc", "addresses.grpc_tls", "performance.grpc_keepalive_interval", "performance.grpc_keepalive_timeout"},
-	"DNS is not supported yet":                 {"dns_config", "soa"},
 	"watches are not supported yet":            {"watches"},
 	"services are reaped every 30s from 1m on": {"check_reap_interval", "check_deregister_interval_min"},
 	"no such limit is kept yet": {
@@ -59,7 +58,7 @@ var later = notes(map[string][]string{
 		"retry_join_gce", "retry_join_azure", "start_join_ipv6", "ui_config.dir", "ui_config.content_path",
 		"ui_config.metrics_provider", "ui_config.metrics_provider_files", "ui_config.metrics_provider_options_json",
 		"ui_config.metrics_proxy", "ui_config.dashboard_url_templates", "ui_content_path", "consul", "default_intention_policy",
-		"alt_domains", "max_query_blocking_time",
+		"alt_domains", "max_query_blocking_time", "dns_config.prefer_namespace",
 	},
 	"its place is http_config.response_headers": {"http_api_response_headers"},
 	"Hanse brings its own page at /ui/":         {"ui_dir"},
@@ -75,6 +74,7 @@ var aliases = map[string]string{
 	"serf_lan_bind":  "serf_lan",
 	"serf_wan_bind":  "serf_wan",
 	"recursor":       "recursors",
+	"soa":            "dns_config.soa",
 	"acl_datacenter": "primary_datacenter",
 
 	"acl_token":               "acl.tokens.default",

@@ -128,6 +128,7 @@ func (d *draft) resolveAddresses(errs *mistakes) {
 	evaluateAll(errs, "retry_join", &d.RetryJoinLAN.Addrs)
 	evaluateAll(errs, "retry_join_wan", &d.RetryJoinWAN.Addrs)
 	evaluateAll(errs, "recursors", &d.Recursors)
+	d.resolveRecursors()
 	d.ClientAddrs = manyIPs(errs, "client_addr", d.client)
 	const dnsKey = "addresses.dns" // DNS is not spoken over socket files
 	listeners := func(key, written string, port int) []string {
@@ -327,7 +328,7 @@ func (d *draft) closeHTTPS() {
 
 // withoutEffect are settings that are checked and kept, and that nothing runs on yet.
 var withoutEffect = []string{
-	"translate_wan_addrs", "enable_debug", "default_query_time", "max_query_time", "session_ttl_min",
+	"enable_debug", "default_query_time", "max_query_time", "session_ttl_min",
 	"performance.leave_drain_time", "limits.https_handshake_timeout", "limits.rpc_handshake_timeout", "limits.rpc_client_timeout",
 }
 
@@ -357,7 +358,7 @@ func (d *draft) advise() {
 	for _, p := range []struct {
 		key  string
 		port int
-	}{{"ports.dns", d.Ports.DNS}, {"ports.grpc", d.Ports.GRPC}, {"ports.grpc_tls", d.Ports.GRPCTLS}} {
+	}{{"ports.grpc", d.Ports.GRPC}, {"ports.grpc_tls", d.Ports.GRPCTLS}} {
 		if p.port > 0 && d.given(p.key) {
 			d.warn("%s: %s is %d, and nothing listens there: it is not supported yet", d.origin[p.key], p.key, p.port)
 		}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"iter"
 	"maps"
-	"net"
 	"net/netip"
 	"os"
 	"regexp"
@@ -25,6 +24,7 @@ func (c *Config) mistakes() mistakes {
 	c.checkAddresses(&errs)
 	c.checkPorts(&errs)
 	c.checkNumbers(&errs)
+	c.checkDNS(&errs)
 	c.checkTLS(&errs)
 	return errs
 }
@@ -159,15 +159,6 @@ func (c *Config) checkAddresses(errs *mistakes) {
 	for _, cidr := range c.HTTP.AllowWriteFrom {
 		if _, err := netip.ParsePrefix(cidr); err != nil {
 			errs.add("http_config.allow_write_http_from", "%q is not a network such as 10.0.0.0/8", cidr)
-		}
-	}
-	for _, addr := range c.Recursors {
-		host := addr
-		if h, _, err := net.SplitHostPort(addr); err == nil {
-			host = h
-		}
-		if _, err := netip.ParseAddr(host); err != nil {
-			errs.add("recursors", "%q is not an IP address, with or without a port", addr)
 		}
 	}
 	for key, joins := range byKey(map[string][]string{

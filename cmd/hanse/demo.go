@@ -282,9 +282,11 @@ func (d *demo) printGuide(ctx context.Context) {
 		victim = d.byRPC(leader)
 	}
 	fmt.Fprint(d.out, "\nTry in another terminal:\n\n")
+	lookup := fmt.Sprintf("dig @127.0.0.1 -p %d consul.service.beijing.consul SRV", d.client(demoShanghai).port+portDNS)
 	printColumns(d.out, [][]string{
 		{"Who takes part", fmt.Sprintf("%s members -wan -http-addr=%s", hanse, d.server(demoShanghai, 1).address(portHTTP))},
 		{"Ask beijing in shanghai", fmt.Sprintf("%s catalog nodes -datacenter=beijing -http-addr=%s", hanse, shanghai)},
+		{"Find its servers over DNS", lookup},
 		{"Change a setting in shanghai", fmt.Sprintf("%s kv put -http-addr=%s config/limit 50", hanse, shanghai)},
 		{"A moment later in beijing", fmt.Sprintf("%s kv get -http-addr=%s config/limit", hanse, beijing)},
 		{"Kill the leader of beijing", fmt.Sprintf("kill -9 %d; sleep 2; %s operator raft list-peers -http-addr=%s", victim.process.cmd.Process.Pid, hanse, beijing)},

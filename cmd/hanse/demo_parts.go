@@ -31,6 +31,7 @@ const (
 	portRPC
 	portLAN
 	portWAN
+	portDNS
 	agentPorts
 )
 
@@ -150,6 +151,7 @@ func (a *demoAgent) start(d *demo) error {
 		"agent", "-datacenter=" + a.dc, "-node=" + a.name, "-bind=127.0.0.1", "-client=127.0.0.1", "-ui",
 		"-data-dir=" + filepath.Join(d.dir, a.name),
 		fmt.Sprintf("-http-port=%d", a.port+portHTTP),
+		fmt.Sprintf("-dns-port=%d", a.port+portDNS),
 		fmt.Sprintf("-server-port=%d", a.port+portRPC),
 		fmt.Sprintf("-serf-lan-port=%d", a.port+portLAN),
 	}

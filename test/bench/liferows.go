@@ -159,7 +159,7 @@ func measureDev(b *bench, _ *setup) error {
 			return err
 		}
 		_, httpPort, _ := strings.Cut(a.http, ":")
-		args := []string{"agent", "-dev", "-bind", "127.0.0.1", "-http-port", httpPort, "-log-level", "warn"}
+		args := []string{"agent", "-dev", "-bind", "127.0.0.1", "-http-port", httpPort, "-dns-port", "-1", "-log-level", "warn"}
 		for _, flag := range []string{"-serf-lan-port", "-serf-wan-port", "-server-port"} {
 			args = append(args, flag, strconv.Itoa(freePorts.take()))
 		}

@@ -16,6 +16,7 @@ const (
 	LANPort    = 18301
 	WANPort    = 18302
 	HTTPPort   = 18500
+	DNSPort    = 18600
 )
 
 // Federation is datacenters whose agents run in one place.

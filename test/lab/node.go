@@ -45,7 +45,7 @@ func (n *Node) args() []string {
 	port := strconv.Itoa
 	args := []string{
 		"-node", n.Name, "-datacenter", n.DC.Name, "-bind", n.IP, "-client", n.IP, "-data-dir", n.DataDir(),
-		"-http-port", port(HTTPPort), "-server-port", port(ServerPort), "-serf-lan-port", port(LANPort), "-log-level", "debug",
+		"-http-port", port(HTTPPort), "-dns-port", port(DNSPort), "-server-port", port(ServerPort), "-serf-lan-port", port(LANPort), "-log-level", "debug",
 		"-retry-interval", "1s", "-retry-interval-wan", "1s",
 	}
 	if n.Server {

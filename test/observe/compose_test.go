@@ -96,7 +96,7 @@ func (c *compose) start(t *testing.T, name string) {
 	}
 	if isAgent {
 		args = append(args, "-node="+s.Hostname, "-bind="+c.addr[name],
-			fmt.Sprintf("-http-port=%d", lab.HTTPPort), fmt.Sprintf("-server-port=%d", lab.ServerPort),
+			fmt.Sprintf("-http-port=%d", lab.HTTPPort), fmt.Sprintf("-dns-port=%d", lab.DNSPort), fmt.Sprintf("-server-port=%d", lab.ServerPort),
 			fmt.Sprintf("-serf-lan-port=%d", lab.LANPort), fmt.Sprintf("-serf-wan-port=%d", lab.WANPort))
 	}
 	for key, value := range s.Environment {

@@ -25,7 +25,7 @@ func TestUnitStartsReloadsAndStopsAnAgent(t *testing.T) {
 	writeFile(t, filepath.Join(etc, "agent.hcl"), fmt.Appendf(nil, `
 		datacenter = "shanghai" node_name = "s1" server = true bootstrap = true
 		bind_addr = %[1]q client_addr = %[1]q
-		ports { http = %d server = %d serf_lan = %d serf_wan = %d }`, ip, lab.HTTPPort, lab.ServerPort, lab.LANPort, lab.WANPort))
+		ports { http = %d dns = %d server = %d serf_lan = %d serf_wan = %d }`, ip, lab.HTTPPort, lab.DNSPort, lab.ServerPort, lab.LANPort, lab.WANPort))
 
 	flags := regexp.MustCompile(`(?m)^#HANSE_AGENT_FLAGS=(.*)$`).FindSubmatch(readDeploy(t, "systemd/hanse.env"))
 	if flags == nil {

@@ -1,0 +1,222 @@
+package dnsserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/miekg/dns"
+
+	"github.com/hanse-project/hanse/catalog"
+	"github.com/hanse-project/hanse/query"
+	"github.com/hanse-project/hanse/rpc"
+)
+
+// find answers a question about a name in one of our domains.
+func (s *Server) find(ctx context.Context, r *request, t target) *answer {
+	switch r.Qtype {
+	case dns.TypeSOA:
+		return s.zone(ctx, r, t, s.soa(r, t.domain))
+	case dns.TypeNS:
+		return s.zone(ctx, r, t, nil)
+	case dns.TypeAXFR, dns.TypeIXFR:
+		return &answer{rcode: dns.RcodeNotImplemented}
+	}
+	a, err := s.lookup(ctx, r, t)
+	switch {
+	case err == nil && a != nil:
+		return a
+	case err == nil, errors.Is(err, rpc.ErrNoPath):
+		return s.noName(r, t.domain)
+	}
+	s.metrics.fail(err)
+	s.log.Warn("a question over DNS could not be answered", "question", r.Name, "type", dns.TypeToString[r.Qtype], "error", err)
+	return &answer{rcode: dns.RcodeServerFailure}
+}
+
+// noName is the answer about a name that does not exist.
+func (s *Server) noName(r *request, domain string) *answer {
+	return &answer{rcode: dns.RcodeNameError, authority: []dns.RR{s.soa(r, domain)}}
+}
+
+// noRecord is the answer about a name that has no records of the type.
+func (s *Server) noRecord(r *request, domain string) *answer {
+	return &answer{authority: []dns.RR{s.soa(r, domain)}}
+}
+
+// lookup answers from the catalog. The answer is nil for a name that does not exist.
+func (s *Server) lookup(ctx context.Context, r *request, t target) (*answer, error) {
+	switch t.kind {
+	case kindNode:
+		return s.node(ctx, r, t)
+	case kindService, kindConnect, kindIngress:
+		return s.service(ctx, r, t)
+	case kindQuery:
+		return s.query(ctx, r, t)
+	case kindAddr:
+		return s.address(r, t), nil
+	case kindVirtual:
+		return &answer{}, nil // no service has such an address
+	}
+	return nil, nil
+}
+
+// dcOf is the datacenter that a target is in.
+func (s *Server) dcOf(t target) string {
+	if t.dc == "" {
+		return s.cfg.Datacenter
+	}
+	return t.dc
+}
+
+func (s *Server) node(ctx context.Context, r *request, t target) (*answer, error) {
+	rep, err := ask(ctx, s, r, &catalog.GetNodeServiceList, &catalog.NodeSpecificRequest{Read: rpc.Read{Datacenter: t.dc}, Node: t.name})
+	if err != nil || rep.NodeServices.Node == nil {
+		return nil, err
+	}
+	node, ttl := rep.NodeServices.Node, ttl(r.settings.NodeTTL)
+	a := new(answer)
+	if rr := addressRecord(r.Name, s.nodeAddress(r, node, s.dcOf(t)), ttl); rr != nil {
+		s.addAddress(ctx, r, a, rr)
+	}
+	notes := metaRecords(r.Name, node.Meta, ttl)
+	switch {
+	case r.asks(dns.TypeTXT):
+		for _, rr := range notes {
+			a.records = append(a.records, record{rr: rr})
+		}
+		a.ordered = true
+	case r.settings.NodeMetaTXT && (r.Qtype == dns.TypeA || r.Qtype == dns.TypeAAAA):
+		a.extra = notes
+	}
+	return a, nil
+}
+
+func (s *Server) service(ctx context.Context, r *request, t target) (*answer, error) {
+	req := &catalog.ServiceSpecificRequest{
+		Read: rpc.Read{Datacenter: t.dc}, ServiceName: t.name, HealthFilterType: catalog.NotCritical,
+		Connect: t.kind == kindConnect, Ingress: t.kind == kindIngress,
+	}
+	if t.tag != "" {
+		req.TagFilter, req.ServiceTags = true, []string{t.tag}
+	}
+	if r.settings.OnlyPassing {
+		req.HealthFilterType = catalog.OnlyPassing
+	}
+	rep, err := ask(ctx, s, r, &catalog.HealthServiceNodes, req)
+	if err != nil {
+		return nil, err
+	}
+	return s.instances(ctx, r, t, rep.Nodes, s.dcOf(t), r.settings.serviceTTL(t.name)), nil
+}
+
+func (s *Server) query(ctx context.Context, r *request, t target) (*answer, error) {
+	rep, err := ask(ctx, s, r, &query.Execute, &query.ExecuteRequest{
+		Read: rpc.Read{Datacenter: t.dc}, QueryIDOrName: t.name,
+		Source: catalog.QuerySource{Datacenter: s.cfg.Datacenter, Ip: r.client.String()},
+		Agent:  catalog.QuerySource{Datacenter: s.cfg.Datacenter, Node: s.cfg.Node},
+	})
+	if err != nil {
+		if strings.Contains(err.Error(), query.NotFound) {
+			return nil, nil
+		}
+		return nil, err
+	}
+	ttl, err := queryTTL(rep.DNS.TTL, r.settings.serviceTTL(rep.Service))
+	if err != nil {
+		return nil, fmt.Errorf("prepared query %q: %w", t.name, err)
+	}
+	a := s.instances(ctx, r, t, rep.Nodes, rep.Datacenter, ttl)
+	if a != nil {
+		a.ordered, a.tailored = true, true // the query has its own order
+	}
+	return a, nil
+}
+
+// instances makes the records of a service's instances in dc. It is nil if there are none.
+func (s *Server) instances(ctx context.Context, r *request, t target, nodes []catalog.CheckServiceNode, dc string, ttl uint32) *answer {
+	if len(nodes) == 0 {
+		return nil
+	}
+	a := new(answer)
+	if r.Qtype == dns.TypeTXT { // a service has no texts, and gives what it has
+		any := *r
+		any.Qtype = dns.TypeANY
+		r = &any
+	}
+	if r.Qtype == dns.TypeSRV {
+		for i := range nodes {
+			if rec, ok := s.srv(r, t, &nodes[i], dc, ttl); ok && !a.has(rec.rr) {
+				a.records = append(a.records, rec)
+			}
+		}
+	} else {
+		for i := range nodes {
+			if rr := addressRecord(r.Name, s.instanceAddress(r, &nodes[i], dc), ttl); rr != nil && !a.has(rr) {
+				s.addAddress(ctx, r, a, rr)
+			}
+		}
+	}
+	if a.empty() {
+		return s.noRecord(r, t.domain)
+	}
+	return a
+}
+
+// has tells whether the answer holds a record like rr: two instances on one address are
+// one to whoever asks for addresses.
+func (a *answer) has(rr dns.RR) bool {
+	return slices.ContainsFunc(a.records, func(other record) bool { return dns.IsDuplicate(rr, other.rr) })
+}
+
+// addAddress adds the record of an address if the question asks for its type.
+func (s *Server) addAddress(ctx context.Context, r *request, a *answer, rr dns.RR) {
+	switch rr := rr.(type) {
+	case *dns.CNAME:
+		if r.asks(dns.TypeCNAME) || r.asks(dns.TypeA) || r.asks(dns.TypeAAAA) {
+			a.records = append(a.records, record{rr: rr})
+			a.records = append(a.records, s.chase(ctx, r, rr.Target)...)
+			a.ordered = true
+		}
+	default:
+		if r.asks(rr.Header().Rrtype) {
+			a.records = append(a.records, record{rr: rr})
+		}
+	}
+}
+
+// srv is the record of an instance, with the address of its target.
+func (s *Server) srv(r *request, t target, n *catalog.CheckServiceNode, dc string, ttl uint32) (record, bool) {
+	host := nodeName(n.Node.Node, dc, t.domain)
+	srv := &dns.SRV{Hdr: header(r.Name, dns.TypeSRV, ttl), Priority: 1, Weight: weight(n), Port: uint16(n.Service.Port), Target: host}
+	rec := record{rr: srv}
+	address := s.instanceAddress(r, n, dc)
+	_, spellable := dns.IsDomainName(host)
+	switch rr := addressRecord(host, address, ttl).(type) {
+	case nil:
+		return rec, false
+	case *dns.CNAME:
+		srv.Target = rr.Target // a target is no alias (RFC 2782)
+	default:
+		if !spellable || n.Service.Address != "" && address != s.nodeAddress(r, n.Node, dc) {
+			srv.Target = addrName(address, dc, t.domain)
+			rr.Header().Name = srv.Target
+		}
+		rec.glue = []dns.RR{rr}
+	}
+	if r.settings.NodeMetaTXT && spellable {
+		rec.notes = metaRecords(host, n.Node.Meta, ttl)
+	}
+	return rec, true
+}
+
+// address answers for a name that spells its address.
+func (s *Server) address(r *request, t target) *answer {
+	rr := ipRecord(r.Name, t.addr, ttl(r.settings.NodeTTL))
+	if !r.asks(rr.Header().Rrtype) {
+		return s.noRecord(r, t.domain)
+	}
+	return &answer{records: []record{{rr: rr}}}
+}

@@ -1,0 +1,67 @@
+package dnsserver
+
+import (
+	"net"
+	"net/netip"
+
+	"github.com/miekg/dns"
+)
+
+// request is one question that is being answered.
+type request struct {
+	msg *dns.Msg
+	dns.Question
+	settings *Settings
+	// udp tells that the answer has to fit into a packet.
+	udp bool
+	// client is who asked: the subnet that a resolver told of, or the sender.
+	client netip.Addr
+	// depth is how many names led here.
+	depth int
+}
+
+func newRequest(w dns.ResponseWriter, msg *dns.Msg, settings *Settings) *request {
+	r := &request{msg: msg, Question: msg.Question[0], settings: settings}
+	switch from := w.RemoteAddr().(type) {
+	case *net.UDPAddr:
+		r.udp = true
+		r.client = from.AddrPort().Addr().Unmap()
+	case *net.TCPAddr:
+		r.client = from.AddrPort().Addr().Unmap()
+	}
+	if subnet := r.subnet(); subnet != nil {
+		if addr, ok := netip.AddrFromSlice(subnet.Address); ok && !addr.IsUnspecified() {
+			r.client = addr.Unmap()
+		}
+	}
+	return r
+}
+
+// subnet is the client subnet that a resolver told of, nil if none did.
+func (r *request) subnet() *dns.EDNS0_SUBNET {
+	opt := r.msg.IsEdns0()
+	if opt == nil {
+		return nil
+	}
+	for _, o := range opt.Option {
+		if subnet, ok := o.(*dns.EDNS0_SUBNET); ok {
+			return subnet
+		}
+	}
+	return nil
+}
+
+// size is how many bytes an answer may have. plain tells that the client knows of no
+// packets above the 512 bytes of old.
+func (r *request) size() (bytes int, plain bool) {
+	if !r.udp {
+		return dns.MaxMsgSize, false
+	}
+	if opt := r.msg.IsEdns0(); opt != nil && opt.UDPSize() > dns.MinMsgSize {
+		return int(opt.UDPSize()), false
+	}
+	return dns.MinMsgSize, true
+}
+
+// asks tells whether records of the type are wanted.
+func (r *request) asks(rrtype uint16) bool { return r.Qtype == rrtype || r.Qtype == dns.TypeANY }

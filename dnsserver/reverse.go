@@ -1,0 +1,80 @@
+package dnsserver
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+
+	"github.com/miekg/dns"
+
+	"github.com/hanse-project/hanse/catalog"
+)
+
+// reverse answers which nodes and services have an address. What is not in the catalog
+// is asked of the recursors.
+func (s *Server) reverse(ctx context.Context, r *request) *dns.Msg {
+	a, err := s.holders(ctx, r)
+	switch {
+	case err != nil:
+		s.metrics.fail(err)
+		s.log.Warn("a question over DNS could not be answered", "question", r.Name, "type", dns.TypeToString[r.Qtype], "error", err)
+		return s.message(r, &answer{rcode: dns.RcodeServerFailure})
+	case a != nil:
+		return s.message(r, a)
+	case len(r.settings.Recursors) > 0:
+		return s.recurse(ctx, r)
+	}
+	return s.message(r, s.noName(r, s.zones.domain))
+}
+
+// holders are the names of an address, nil if it has none here.
+func (s *Server) holders(ctx context.Context, r *request) (*answer, error) {
+	addr, ok := reversed(r.Name)
+	if !ok || !r.asks(dns.TypePTR) {
+		return nil, nil
+	}
+	a := new(answer)
+	if err := s.nodesAt(ctx, r, a, addr); err != nil {
+		return nil, err
+	}
+	if a.empty() {
+		if err := s.servicesAt(ctx, r, a, addr); err != nil {
+			return nil, err
+		}
+	}
+	if a.empty() {
+		return nil, nil
+	}
+	return a, nil
+}
+
+func (s *Server) nodesAt(ctx context.Context, r *request, a *answer, addr netip.Addr) error {
+	req := &catalog.DCSpecificRequest{}
+	rep, err := askFiltered(ctx, s, r, &catalog.ListNodes, req, fmt.Sprintf("Address == %q", addr))
+	if err != nil {
+		return err
+	}
+	for _, node := range rep.Nodes {
+		a.records = append(a.records, record{rr: &dns.PTR{
+			Hdr: header(r.Name, dns.TypePTR, ttl(r.settings.NodeTTL)), Ptr: nodeName(node.Node, s.cfg.Datacenter, s.zones.domain),
+		}})
+	}
+	return nil
+}
+
+func (s *Server) servicesAt(ctx context.Context, r *request, a *answer, addr netip.Addr) error {
+	rep, err := ask(ctx, s, r, &catalog.ListServiceNodes, &catalog.ServiceSpecificRequest{ServiceAddress: addr.String()})
+	if err != nil {
+		return err
+	}
+	for _, row := range rep.ServiceNodes {
+		rr := &dns.PTR{
+			Hdr: header(r.Name, dns.TypePTR, r.settings.serviceTTL(row.ServiceName)),
+			Ptr: row.ServiceName + ".service." + s.cfg.Datacenter + "." + s.zones.domain,
+		}
+		if !a.has(rr) {
+			a.records = append(a.records, record{rr: rr})
+		}
+	}
+	return nil
+}
