@@ -128,7 +128,7 @@ func (e *Endpoint) servicesOf(call *rpc.Call, req *NodeSpecificRequest, meta *rp
 	rows := v.Unwatched()
 	node, found := LookupNode(rows, req.Node)
 	if !found || !call.Keep(rpc.ResourceNode, node.Node) {
-		meta.SetAbsent(rows.TouchedAt(tableNodes))
+		meta.SetAbsentSince(rows.TouchedAt(tableNodes), rows.ForgottenAt())
 		return nil, nil, nil
 	}
 	services, err := kept(servicesOn(rows, node.Node), func(s *NodeService) (bool, error) {
@@ -150,7 +150,7 @@ func (e *Endpoint) nodeInfo(_ context.Context, call *rpc.Call, req *NodeSpecific
 	rows := v.Unwatched()
 	node, found := LookupNode(rows, req.Node)
 	if !found || !call.Keep(rpc.ResourceNode, node.Node) {
-		rep.SetAbsent(rows.TouchedAt(tableNodes, tableServices, tableChecks))
+		rep.SetAbsentSince(rows.TouchedAt(tableNodes, tableServices, tableChecks), rows.ForgottenAt())
 		return rep, nil
 	}
 	rep.Dump = []*NodeInfo{infoOf(rows, call, node)}

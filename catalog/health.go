@@ -54,7 +54,7 @@ func (e *Endpoint) instances(call *rpc.Call, req *ServiceSpecificRequest, meta *
 	}
 	found := e.answers.of(v, index, req.ServiceName, name)
 	if found == nil || req.Ingress || req.PeerName != "" {
-		meta.SetAbsent(v.TouchedAt(tableNodes, tableServices, tableChecks))
+		meta.SetAbsentSince(v.TouchedAt(tableNodes, tableServices, tableChecks), v.ForgottenAt())
 		return nil
 	}
 	meta.Index = found.index
@@ -133,7 +133,7 @@ func (e *Endpoint) serviceChecks(_ context.Context, call *rpc.Call, req *Service
 	v := e.store.Read(call.Watch)
 	rep := &IndexedHealthChecks{}
 	if rep.Index = indexOf(v, touchService(req.ServiceName)); rep.Index == 0 {
-		rep.SetAbsent(v.TouchedAt(tableServices, tableChecks))
+		rep.SetAbsentSince(v.TouchedAt(tableServices, tableChecks), v.ForgottenAt())
 	}
 	rows := v.Unwatched()
 	return e.checks(call, rep, rows, req.Filter, req.NodeMetaFilters,
@@ -144,7 +144,7 @@ func (e *Endpoint) nodeChecks(_ context.Context, call *rpc.Call, req *NodeSpecif
 	v := e.store.Read(call.Watch)
 	rep := &IndexedHealthChecks{}
 	if rep.Index = indexOf(v, touchNodeChecks(req.Node)); rep.Index == 0 {
-		rep.SetAbsent(v.TouchedAt(tableNodes, tableChecks))
+		rep.SetAbsentSince(v.TouchedAt(tableNodes, tableChecks), v.ForgottenAt())
 	}
 	rows := v.Unwatched()
 	return e.checks(call, rep, rows, req.Filter, nil, checksOn(rows, req.Node))
@@ -163,7 +163,7 @@ func (e *Endpoint) checksInState(_ context.Context, call *rpc.Call, req *ChecksI
 		checks = slices.AppendSeq([]*HealthCheck{}, store.Rows[*HealthCheck](rows, tableChecks, indexStatus, req.State))
 	}
 	if rep.Index == 0 {
-		rep.SetAbsent(v.TouchedAt(tableChecks))
+		rep.SetAbsentSince(v.TouchedAt(tableChecks), v.ForgottenAt())
 	}
 	if len(req.NodeMetaFilters) > 0 {
 		rep.Index = max(rep.Index, indexOf(v, tableNodes))

@@ -154,6 +154,23 @@ func TestAnUnknownNodeIsNil(t *testing.T) {
 	}
 }
 
+func TestWhatWasNeverThereIsKnownToHaveBeenAbsent(t *testing.T) {
+	d := newDC(t)
+	d.service("n1", "w1", "web", Passing)
+	d.service("n1", "w1", "web", Critical)
+	ask := func(name string) *rpc.Meta {
+		return must(d.healthServiceNodes(t.Context(), anyone(), &ServiceSpecificRequest{ServiceName: name})).QueryMeta()
+	}
+	if meta := ask("nosuch"); !meta.AbsentAt(1) {
+		t.Errorf("a service that never was is taken for one that was there: %+v", meta)
+	}
+	before := ask("web").Index
+	d.remove(&DeregisterRequest{Node: "n1", ServiceID: "w1"})
+	if meta := ask("web"); meta.AbsentAt(before) || !meta.AbsentAt(meta.Index) {
+		t.Errorf("a service that was there at index %d is said to have been absent: %+v", before, meta)
+	}
+}
+
 // Answers are shared between callers, and kept: who filters and sorts must not disturb
 // the next.
 func TestAnswersCanBeFilteredAndSortedConcurrently(t *testing.T) {

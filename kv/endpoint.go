@@ -97,7 +97,7 @@ func (e *Endpoint) get(_ context.Context, call *rpc.Call, req *KeyRequest) (*Ent
 	entry, found := Lookup(v, req.Key)
 	rep := &Entries{}
 	if !found {
-		rep.SetAbsent(tableIndex(v))
+		rep.SetAbsentSince(tableIndex(v), absentSince(v, deletedAt(v, req.Key)))
 		return rep, nil
 	}
 	rep.Entries, rep.Index = []*Entry{entry}, entry.ModifyIndex
@@ -109,7 +109,7 @@ func (e *Endpoint) list(_ context.Context, call *rpc.Call, req *KeyRequest) (*En
 	rep := &Entries{}
 	rep.Entries, rep.Index = list(v, req.Key, func(key string) bool { return call.Keep(rpc.ResourceKey, key) })
 	if rep.Index == 0 {
-		rep.SetAbsent(tableIndex(v))
+		rep.SetAbsentSince(tableIndex(v), absentSince(v, 0))
 	}
 	return rep, nil
 }
@@ -119,7 +119,7 @@ func (e *Endpoint) listKeys(_ context.Context, call *rpc.Call, req *KeyListReque
 	rep := &KeyList{}
 	rep.Keys, rep.Index = listKeys(v, req.Prefix, req.Seperator, func(key string) bool { return call.Keep(rpc.ResourceKey, key) })
 	if rep.Index == 0 {
-		rep.SetAbsent(tableIndex(v))
+		rep.SetAbsentSince(tableIndex(v), absentSince(v, 0))
 	}
 	return rep, nil
 }

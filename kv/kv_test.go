@@ -3,6 +3,7 @@ package kv
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -259,6 +260,38 @@ func TestAKeyThatIsNotThereDoesNotWakeItsReader(t *testing.T) {
 	if err != nil || !below.Absent() || below.Index != 1 {
 		t.Fatalf("%+v, %v", below, err)
 	}
+}
+
+func TestWhatWasNeverThereIsKnownToHaveBeenAbsent(t *testing.T) {
+	tb := newTable(t)
+	absentAt := func(index uint64) (key, list, keys bool) {
+		t.Helper()
+		k, err := tb.Endpoint.get(t.Context(), anyone(), &KeyRequest{Key: "a/1"})
+		l, err2 := tb.Endpoint.list(t.Context(), anyone(), &KeyRequest{Key: "never/"})
+		n, err3 := tb.Endpoint.listKeys(t.Context(), anyone(), &KeyListRequest{Prefix: "never/"})
+		if err := errors.Join(err, err2, err3); err != nil {
+			t.Fatal(err)
+		}
+		return k.AbsentAt(index), l.AbsentAt(index), n.AbsentAt(index)
+	}
+	expect := func(when string, index uint64, key, list bool) {
+		t.Helper()
+		if k, l, n := absentAt(index); k != key || l != list || n != list {
+			t.Errorf("%s: a reader at %d is told that nothing has changed: key %v, list %v, keys %v; want %v, %v", when, index, k, l, n, key, list)
+		}
+	}
+	tb.write(Set, "b", "", 0) // 1
+	tb.write(Set, "b", "", 0) // 2
+	expect("before the key was ever set", 1, true, true)
+	tb.write(Set, "a/1", "", 0)    // 3
+	tb.write(Delete, "a/1", "", 0) // 4
+	expect("after its delete", 3, false, true)
+	expect("after its delete", 4, true, true)
+	if n, err := tb.Reap(t.Context(), -time.Hour); n != 1 || err != nil {
+		t.Fatalf("reaped %d, %v", n, err)
+	}
+	expect("after its tombstone was reaped", 3, false, false)
+	expect("after its tombstone was reaped", 4, true, true)
 }
 
 func TestKeysAreBytes(t *testing.T) {

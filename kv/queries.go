@@ -76,6 +76,21 @@ func aboveFloor(v *store.View, index uint64) uint64 {
 	return max(index, v.TouchedAt(floorName))
 }
 
+// absentSince is the index from which on there certainly was nothing, where there is
+// nothing now and the last known delete was at deleted: after it nothing was reaped, nor
+// was another state restored.
+func absentSince(v *store.View, deleted uint64) uint64 {
+	return max(deleted, v.TouchedAt(floorName), v.ForgottenAt())
+}
+
+// deletedAt is the index at which one key was deleted, 0 if no tombstone of it is left.
+func deletedAt(v *store.View, key string) uint64 {
+	if t, found := store.First[*Tombstone](v.Unwatched(), tableTombstones, "id", key); found {
+		return t.ModifyIndex
+	}
+	return 0
+}
+
 // Count is how many keys there are.
 func Count(v *store.View) int {
 	n := 0

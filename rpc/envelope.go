@@ -104,8 +104,10 @@ type Meta struct {
 	HanseDatacenterID string
 	HanseIncarnation  string
 
-	// absent marks the answer to a query for one thing that does not exist.
-	absent bool
+	// absent marks the answer to a query for one thing that does not exist, nor did at
+	// any index from absentSince on.
+	absent      bool
+	absentSince uint64
 }
 
 // QueryMeta gives access to the meta of any query's reply.
@@ -114,13 +116,21 @@ func (m *Meta) QueryMeta() *Meta { return m }
 // SetAbsent marks the answer as "no such thing", at the index of its table. A
 // blocking query whose answer was absent and still is goes on waiting, so that
 // it is not woken by its neighbours.
-func (m *Meta) SetAbsent(tableIndex uint64) {
-	m.absent = true
+func (m *Meta) SetAbsent(tableIndex uint64) { m.SetAbsentSince(tableIndex, tableIndex) }
+
+// SetAbsentSince is [Meta.SetAbsent] where it is known that there was no such thing at
+// any index from since on. A query that brings such an index has nothing to learn, and
+// waits although its neighbours have moved the table's index on.
+func (m *Meta) SetAbsentSince(tableIndex, since uint64) {
+	m.absent, m.absentSince = true, since
 	m.Index = tableIndex
 }
 
 // Absent tells whether the answer is "no such thing".
 func (m *Meta) Absent() bool { return m.absent }
+
+// AbsentAt tells whether the answer is "no such thing", and was at the given index.
+func (m *Meta) AbsentAt(index uint64) bool { return m.absent && m.absentSince <= index }
 
 // Reply is implemented by the reply of every query, by embedding [Meta].
 type Reply interface {

@@ -49,7 +49,8 @@ func (a *answerer) answer(ctx context.Context, h *rpc.Handler, req rpc.Request) 
 			return nil, err
 		}
 		meta := reply.(rpc.Reply).QueryMeta()
-		if meta.Index > q.MinQueryIndex && !(wasAbsent && meta.Absent()) {
+		unchanged := meta.AbsentAt(q.MinQueryIndex) || (wasAbsent && meta.Absent())
+		if meta.Index > q.MinQueryIndex && !unchanged {
 			return reply, nil
 		}
 		wasAbsent = meta.Absent()

@@ -163,6 +163,14 @@ func (s *Store) Import(from io.Reader, index uint64, identity Identity) (*Import
 		return nil, fmt.Errorf("import snapshot: %w", err)
 	}
 	tx := scratch.newTx(fresh.db, index)
+	// What the state in place had and the snapshot has not is gone at this index, and
+	// those who wait for a table to change hold lower ones.
+	tx.Touch(nameForgotten)
+	for _, m := range scratch.modules {
+		for _, t := range m.Tables {
+			tx.Touch(t.Name)
+		}
+	}
 	if old, found := tx.Identity(); found {
 		tx.Delete(tableIdentity, &old)
 	}

@@ -293,8 +293,25 @@ func TestAnImportRaisesIndexesAndChangesTheIncarnation(t *testing.T) {
 	if id, _ := s.Read(nil).Identity(); id != next {
 		t.Errorf("the identity is %+v", id)
 	}
-	if s.AppliedIndex() != 1000 || s.Read(nil).TouchedAt("words") != 1000 {
-		t.Errorf("applied at %d, touched at %d", s.AppliedIndex(), s.Read(nil).TouchedAt("words"))
+	if s.AppliedIndex() != 1000 || s.Read(nil).TouchedAt("words") != 1000 || s.Read(nil).ForgottenAt() != 1000 {
+		t.Errorf("applied at %d, touched at %d, forgotten at %d",
+			s.AppliedIndex(), s.Read(nil).TouchedAt("words"), s.Read(nil).ForgottenAt())
+	}
+}
+
+func TestATableThatAnImportLeavesEmptyIsTouched(t *testing.T) {
+	from, _ := storetest.New(t, words())
+	s, _ := storetest.New(t, words())
+	imported, err := s.Import(storetest.Snapshot(t, from), 1000, home)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stream bytes.Buffer
+	if err := errors.Join(imported.Write(&stream), s.Restore(io.NopCloser(&stream))); err != nil {
+		t.Fatal(err)
+	}
+	if at := s.Read(nil).TouchedAt("words"); at != 1000 {
+		t.Errorf("the index of the table fell to %d", at)
 	}
 }
 

@@ -11,6 +11,9 @@ const (
 	tableIndex    = "index"
 	tableIdentity = "identity"
 
+	// nameForgotten is the name under which a transaction notes that it forgot another.
+	nameForgotten = "forgotten"
+
 	recordIndex    = 16
 	recordIdentity = 100
 

@@ -118,8 +118,9 @@ func (tx *Tx) commit() {
 	tx.txn.Commit()
 }
 
-// Forget drops what [Tx.Touch] noted.
+// Forget drops what [Tx.Touch] noted, and notes that something was forgotten.
 func (tx *Tx) Forget(name string) {
+	tx.Touch(nameForgotten)
 	delete(tx.touched, name)
 	if row, found := First[*indexRow](&tx.View, tableIndex, "id", name); found {
 		tx.Delete(tableIndex, row)
@@ -145,6 +146,11 @@ func (v *View) TouchedAt(names ...string) uint64 {
 	}
 	return highest
 }
+
+// ForgottenAt is the highest index at which a name was forgotten, or the state restored
+// from outside, 0 if neither ever happened: what is not known now was not there at any
+// index from then on either.
+func (v *View) ForgottenAt() uint64 { return v.TouchedAt(nameForgotten) }
 
 // WatchTouch is [View.TouchedAt] for one name, and watches it.
 func (v *View) WatchTouch(name string) uint64 {
