@@ -190,8 +190,10 @@ const (
 	httpWithin  = httpDrain + time.Second
 	dnsWithin   = 2 * time.Second
 	localWithin = 5 * time.Second
-	joinWithin  = 2 * time.Second
-	roleWithin  = 10 * time.Second
+	// coordinateWithin is for a call in flight, which ends with its context.
+	coordinateWithin = time.Second
+	joinWithin       = 2 * time.Second
+	roleWithin       = 10 * time.Second
 )
 
 // Run runs the agent until ctx ends, or until it has been told to leave, or until one
@@ -202,6 +204,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.parts.run("the agent's role", roleWithin, a.fail, a.role.Run)
 	a.parts.run("joining", joinWithin, a.fail, a.join)
 	a.parts.run("services and checks", localWithin, a.fail, a.presence.keep(a.local.Run))
+	if !a.cfg.DisableCoordinates {
+		a.parts.run("the coordinate", coordinateWithin, a.fail, a.sender().Run)
+	}
 	a.parts.run("HTTP", httpWithin, a.fail, a.http.run)
 	a.parts.run("DNS", dnsWithin, a.fail, a.dns.run)
 	a.log.Info("Started agent", "server", a.cfg.Server, "datacenter", a.cfg.Datacenter, "node", a.cfg.NodeName)

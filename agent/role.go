@@ -63,7 +63,7 @@ func (a *Agent) openServer(lock *consensus.DirLock) error {
 	s, err := server.New(server.Config{
 		Datacenter: cfg.Datacenter, NodeName: cfg.NodeName, NodeID: a.nodeID,
 		DataDir: cfg.DataDir, Lock: lock,
-		Expect: expected(cfg), Hold: cfg.RPCHoldTimeout, TombstoneTTL: cfg.TombstoneTTL,
+		Expect: expected(cfg), Hold: cfg.RPCHoldTimeout, TombstoneTTL: cfg.TombstoneTTL, CoordinatePeriod: coordinatePeriod(cfg),
 		MaxValue: cfg.Limits.KVMaxValueSize, MaxConnsPerClient: cfg.Limits.RPCMaxConnsPerClient,
 		Raft: server.RaftTiming{
 			Timeout: cfg.Raft.HeartbeatTimeout, SnapshotThreshold: uint64(cfg.Raft.SnapshotThreshold),

@@ -46,6 +46,7 @@ type Endpoint struct {
 	log        store.Log
 	datacenter string
 	answers    answers
+	ruler      Ruler // nil sorts nothing
 }
 
 // NewEndpoint makes the endpoint of the given datacenter.
@@ -91,6 +92,7 @@ func (e *Endpoint) listNodes(_ context.Context, call *rpc.Call, req *DCSpecificR
 			rep.Nodes = append(rep.Nodes, n)
 		}
 	}
+	rep.Nodes = nearest(e, &req.Source, rep.Nodes, func(n *Node) string { return n.Node })
 	return rep, nil
 }
 

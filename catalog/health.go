@@ -82,6 +82,9 @@ func (e *Endpoint) serviceNodes(_ context.Context, call *rpc.Call, req *ServiceS
 		}
 		return filter.Keep(row)
 	})
+	if err == nil {
+		rep.ServiceNodes = nearest(e, &req.Source, rep.ServiceNodes, func(row *ServiceNode) string { return row.Node })
+	}
 	return rep, err
 }
 
@@ -120,6 +123,9 @@ func (e *Endpoint) healthServiceNodes(_ context.Context, call *rpc.Call, req *Se
 		}
 		return filter.Keep(row)
 	})
+	if err == nil {
+		rep.Nodes = e.Nearest(&req.Source, rep.Nodes)
+	}
 	return rep, err
 }
 
@@ -136,7 +142,7 @@ func (e *Endpoint) serviceChecks(_ context.Context, call *rpc.Call, req *Service
 		rep.SetAbsentSince(v.TouchedAt(tableServices, tableChecks), v.ForgottenAt())
 	}
 	rows := v.Unwatched()
-	return e.checks(call, rep, rows, req.Filter, req.NodeMetaFilters,
+	return e.checks(call, rep, rows, &req.Source, req.Filter, req.NodeMetaFilters,
 		slices.AppendSeq([]*HealthCheck{}, store.Rows[*HealthCheck](rows, tableChecks, indexName, fold(req.ServiceName))))
 }
 
@@ -147,7 +153,7 @@ func (e *Endpoint) nodeChecks(_ context.Context, call *rpc.Call, req *NodeSpecif
 		rep.SetAbsentSince(v.TouchedAt(tableNodes, tableChecks), v.ForgottenAt())
 	}
 	rows := v.Unwatched()
-	return e.checks(call, rep, rows, req.Filter, nil, checksOn(rows, req.Node))
+	return e.checks(call, rep, rows, &QuerySource{}, req.Filter, nil, checksOn(rows, req.Node))
 }
 
 func (e *Endpoint) checksInState(_ context.Context, call *rpc.Call, req *ChecksInStateRequest) (*IndexedHealthChecks, error) {
@@ -168,11 +174,11 @@ func (e *Endpoint) checksInState(_ context.Context, call *rpc.Call, req *ChecksI
 	if len(req.NodeMetaFilters) > 0 {
 		rep.Index = max(rep.Index, indexOf(v, tableNodes))
 	}
-	return e.checks(call, rep, rows, req.Filter, req.NodeMetaFilters, checks)
+	return e.checks(call, rep, rows, &req.Source, req.Filter, req.NodeMetaFilters, checks)
 }
 
 // checks completes a list of checks with what the caller asked for and may see.
-func (e *Endpoint) checks(call *rpc.Call, rep *IndexedHealthChecks, v *store.View, expression string, meta map[string]string, rows []*HealthCheck) (*IndexedHealthChecks, error) {
+func (e *Endpoint) checks(call *rpc.Call, rep *IndexedHealthChecks, v *store.View, source *QuerySource, expression string, meta map[string]string, rows []*HealthCheck) (*IndexedHealthChecks, error) {
 	filter, err := NewFilter[*HealthCheck](expression)
 	if err != nil {
 		return nil, err
@@ -189,6 +195,9 @@ func (e *Endpoint) checks(call *rpc.Call, rep *IndexedHealthChecks, v *store.Vie
 		}
 		return filter.Keep(c)
 	})
+	if err == nil {
+		rep.HealthChecks = nearest(e, source, rep.HealthChecks, func(c *HealthCheck) string { return c.Node })
+	}
 	return rep, err
 }
 

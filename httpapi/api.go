@@ -83,7 +83,7 @@ func New(cfg Config) *API {
 		a.cfg.UI = compressed(cfg.UI)
 	}
 	for _, routes := range []map[string]route{
-		a.kvRoutes(), a.sessionRoutes(), a.txnRoutes(), a.queryRoutes(), a.eventRoutes(), a.catalogRoutes(), a.healthRoutes(),
+		a.kvRoutes(), a.sessionRoutes(), a.txnRoutes(), a.queryRoutes(), a.eventRoutes(), a.catalogRoutes(), a.healthRoutes(), a.coordinateRoutes(),
 		a.agentRoutes(), a.localRoutes(), a.statusRoutes(), a.operatorRoutes(), a.snapshotRoutes(),
 	} {
 		for path, r := range routes {

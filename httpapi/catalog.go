@@ -63,15 +63,6 @@ func (r *request) nodeMeta() map[string]string {
 	return meta
 }
 
-// source is the node that ?near sorts by.
-func (a *API) source(r *request) catalog.QuerySource {
-	near := r.query.Get("near")
-	if near == "_agent" {
-		near = a.cfg.Node
-	}
-	return catalog.QuerySource{Datacenter: a.cfg.Datacenter, Node: near}
-}
-
 func (a *API) catalogDatacenters(_ http.ResponseWriter, r *request) (any, error) {
 	req := &catalog.DatacentersRequest{}
 	if err := a.read(r, &req.Read); err != nil {

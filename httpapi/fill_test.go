@@ -3,6 +3,8 @@ package httpapi
 import (
 	"fmt"
 	"testing"
+
+	"github.com/hanse-project/hanse/coordinate"
 )
 
 // fill gives two datacenters what they held when the exchanges were recorded.
@@ -44,6 +46,9 @@ func fill(t *testing.T, dc1, dc2 *server) {
 	dc2.register(t, `{"Node":"beta","Address":"127.31.2.1","Service":{"Service":"consul"}}`)
 	dc2.register(t, `{"Node":"ext5","Address":"10.2.0.15","Service":{"Service":"geo"}}`)
 	dc2.register(t, `{"Node":"ext5","Address":"10.2.0.15","Service":{"Service":"web","Tags":["v1"]}}`)
+
+	dc1.place(t, "ext1", &coordinate.Point{
+		Vec: []float64{0.001, -0.002, 0.003, 0, 0, 0, 0, 0.0005}, Error: 1.5, Adjustment: -0.0001, Height: 0.00001})
 
 	dc1.put(t, "config/app/limit", "20")
 	dc1.put(t, "config/app/name", "hello world")

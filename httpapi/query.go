@@ -83,7 +83,7 @@ func (a *API) queryRead(w http.ResponseWriter, r *request) (any, error) {
 func (a *API) queryExecution(r *request, name string) (*query.ExecuteRequest, error) {
 	req := &query.ExecuteRequest{
 		QueryIDOrName: name, Connect: r.flag("connect"),
-		Source: catalog.QuerySource{Datacenter: a.datacenter(r), Node: r.query.Get("near")},
+		Source: catalog.QuerySource{Datacenter: a.datacenter(r), Node: r.query.Get("near"), Ip: r.from()},
 		Agent:  catalog.QuerySource{Datacenter: a.cfg.Datacenter, Node: a.cfg.Node},
 	}
 	if limit := r.query.Get("limit"); limit != "" {

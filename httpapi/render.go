@@ -92,6 +92,14 @@ func (a *API) setMeta(w http.ResponseWriter, m *rpc.Meta) {
 	}
 }
 
+// dropMeta takes back what [API.setMeta] wrote, for the answers that clients know
+// without it.
+func dropMeta(h http.Header) {
+	for _, name := range []string{"X-Consul-Index", "X-Consul-Knownleader", "X-Consul-Lastcontact", "X-Consul-Query-Backend"} {
+		h.Del(name)
+	}
+}
+
 func setContact(h http.Header, m *rpc.Meta) {
 	h["X-Consul-Knownleader"] = no
 	if m.KnownLeader {

@@ -12,12 +12,14 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 	"github.com/hashicorp/serf/serf"
 
 	"github.com/hanse-project/hanse/catalog"
+	"github.com/hanse-project/hanse/coordinate"
 	"github.com/hanse-project/hanse/event"
 	"github.com/hanse-project/hanse/kv"
 	"github.com/hanse-project/hanse/operator"
@@ -46,7 +48,7 @@ type server struct {
 
 func newServer(t testing.TB, dc string, raftServer raft.Server, keyring *ring) *server {
 	t.Helper()
-	s, err := store.New(catalog.Module("dc1"), session.Module(), kv.Module(), txn.Module(), query.Module())
+	s, err := store.New(catalog.Module("dc1"), coordinate.Module(), session.Module(), kv.Module(), txn.Module(), query.Module())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,6 +60,9 @@ func newServer(t testing.TB, dc string, raftServer raft.Server, keyring *ring) *
 	})
 	timers := session.NewTimers(s, srv, hclog.NewNullLogger())
 	services := catalog.NewEndpoint(s, srv, dc)
+	services.MeasureBy(coordinate.Ruler)
+	places := coordinate.NewEndpoint(coordinate.Config{Store: s, Log: srv, Logger: hclog.NewNullLogger(), Datacenters: wanPlaces})
+	go places.Run(t.Context(), 5*time.Millisecond)
 	queries := query.NewEndpoint(query.Config{
 		Store: s, Log: srv, Datacenter: dc, Datacenters: func() []string { return slices.Sorted(maps.Keys(srv.others)) },
 		Remote:  func(string) rpc.Caller { return &callers{dc, srv.others, tokens{}} },
@@ -65,7 +70,7 @@ func newServer(t testing.TB, dc string, raftServer raft.Server, keyring *ring) *
 	})
 	for _, handlers := range [][]rpc.Handler{
 		session.NewEndpoint(s, srv, timers).Methods(), kv.NewEndpoint(s, srv, 512<<10).Methods(), services.Methods(),
-		event.NewEndpoint(newAir(srv.events)).Methods(), txn.NewEndpoint(s, srv, dc, 512<<10).Methods(), ops.Methods(), queries.Methods(),
+		event.NewEndpoint(newAir(srv.events)).Methods(), txn.NewEndpoint(s, srv, dc, 512<<10).Methods(), ops.Methods(), queries.Methods(), places.Methods(),
 	} {
 		for _, h := range handlers {
 			srv.methods[h.Name] = h
@@ -83,6 +88,21 @@ func (s *server) Propose(_ context.Context, entry []byte) (any, uint64, error) {
 	defer s.mu.Unlock()
 	s.index++
 	return s.store.Apply(&raft.Log{Type: raft.LogCommand, Index: s.index, Data: entry}), s.index, nil
+}
+
+// wanPlaces are where the servers of the recorded federation were.
+func wanPlaces() []coordinate.DatacenterMap {
+	at := func(node string, p coordinate.Point) []*coordinate.Coordinate {
+		return []*coordinate.Coordinate{{Node: node, Coord: &p}}
+	}
+	return []coordinate.DatacenterMap{
+		{Datacenter: "dc1", AreaID: coordinate.AreaWAN, Coordinates: at("alpha", coordinate.Point{
+			Vec: []float64{-0.000014243935834784438, -0.00003057207838515679, -0.000014654685061181882, 0.00002881157693292763,
+				0.000015913514025040843, 0.00001042274470886044, -0.00001314698929817071, 0.00001120671575164569},
+			Error: 1.4319013597977324, Adjustment: 0.000009330496875, Height: 0.00001})},
+		{Datacenter: "dc2", AreaID: coordinate.AreaWAN, Coordinates: at("beta", coordinate.Point{
+			Vec: make([]float64, 8), Error: 1.5, Height: 0.00001})},
+	}
 }
 
 // quorum is what an operator may ask of a log with one server.
@@ -317,6 +337,29 @@ func (s *server) register(t testing.TB, registration string) {
 	c := &callers{s.dc, map[string]*server{s.dc: s}, tokens{}}
 	if _, err := catalog.Register.Call(t.Context(), c, req); err != nil {
 		t.Fatalf("register %s: %v", registration, err)
+	}
+}
+
+// place says where a node is, and waits until answers know it.
+func (s *server) place(t testing.TB, node string, at *coordinate.Point) {
+	t.Helper()
+	c := &callers{s.dc, map[string]*server{s.dc: s}, tokens{}}
+	req := &coordinate.UpdateRequest{Node: node, Coord: at}
+	req.Datacenter = s.dc
+	if _, err := coordinate.Update.Call(t.Context(), c, req); err != nil {
+		t.Fatal(err)
+	}
+	ask := &catalog.NodeSpecificRequest{Node: node}
+	ask.Datacenter = s.dc
+	for {
+		rep, err := coordinate.Node.Call(t.Context(), c, ask)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(rep.Coordinates) == 1 && slices.Equal(rep.Coordinates[0].Coord.Vec, at.Vec) {
+			return
+		}
+		time.Sleep(time.Millisecond)
 	}
 }
 

@@ -33,8 +33,7 @@ func (e *Endpoint) execute(ctx context.Context, call *rpc.Call, req *ExecuteRequ
 		remote.QueryOptions = options
 		return e.failover(ctx, rep, remote)
 	}
-	nearFirst(rep.Nodes, e.near(req, q))
-	rep.Nodes = limited(rep.Nodes, req.Limit)
+	rep.Nodes = limited(e.cfg.Catalog.Nearest(e.source(req, q), rep.Nodes), req.Limit)
 	return rep, nil
 }
 
@@ -147,31 +146,16 @@ func (s *ServiceQuery) hasTags(tags catalog.Tags) bool {
 	return true
 }
 
-// near is the node whose instances come first, "" for none.
-func (e *Endpoint) near(req *ExecuteRequest, q *PreparedQuery) string {
-	near := q.Service.Near
+// source is where the nearest instances are counted from.
+func (e *Endpoint) source(req *ExecuteRequest, q *PreparedQuery) *catalog.QuerySource {
+	from := catalog.QuerySource{Datacenter: e.cfg.Datacenter, Node: q.Service.Near, Ip: req.Source.Ip}
 	if req.Source.Node != "" {
-		near = req.Source.Node
+		from.Node = req.Source.Node
 	}
-	if near != NearAgent {
-		return near
+	if from.Node == NearAgent {
+		from.Datacenter, from.Node = req.Agent.Datacenter, req.Agent.Node
 	}
-	if req.Agent.Datacenter != e.cfg.Datacenter {
-		return "" // a node of the same name here is another one
-	}
-	return req.Agent.Node
-}
-
-func nearFirst(nodes []catalog.CheckServiceNode, near string) {
-	away := func(i catalog.CheckServiceNode) int {
-		if strings.EqualFold(i.Node.Node, near) {
-			return 0
-		}
-		return 1
-	}
-	if near != "" {
-		slices.SortStableFunc(nodes, func(a, b catalog.CheckServiceNode) int { return away(a) - away(b) })
-	}
+	return &from
 }
 
 func limited(nodes []catalog.CheckServiceNode, limit int) []catalog.CheckServiceNode {

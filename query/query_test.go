@@ -3,7 +3,9 @@ package query
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -88,7 +90,7 @@ func anyone() *rpc.Call { return &rpc.Call{Authz: rpc.AllowAll{}} }
 func (d *dc) register(id string, s catalog.NodeService, checks ...string) {
 	d.Helper()
 	s.ID = id
-	req := &catalog.RegisterRequest{Node: "n-" + id, Address: "10.0.0.1", NodeMeta: map[string]string{"rack": "of " + id}, Service: &s}
+	req := &catalog.RegisterRequest{Node: "n-" + id, Address: fmt.Sprintf("10.0.0.%d", id[0]), NodeMeta: map[string]string{"rack": "of " + id}, Service: &s}
 	for _, c := range checks {
 		name, status, _ := strings.Cut(c, " ")
 		req.Checks = append(req.Checks, &catalog.HealthCheck{Node: req.Node, CheckID: name, Name: name, Status: status, ServiceID: id})
@@ -167,23 +169,66 @@ func TestAQueryFindsWhatItAsksFor(t *testing.T) {
 	}
 }
 
-func TestTheNodeThatIsNearComesFirst(t *testing.T) {
+func TestTheNearestComeFirst(t *testing.T) {
 	d := newFederation(t, "dc1").dcs["dc1"]
 	for _, id := range []string{"a", "b", "c", "d", "e", "f"} {
 		d.register(id, catalog.NodeService{Service: "web"})
 	}
-	d.prepare(PreparedQuery{Name: "q", Service: ServiceQuery{Service: "web", Near: NearAgent}})
-	here := func(node string) catalog.QuerySource { return catalog.QuerySource{Datacenter: "dc1", Node: node} }
-	for range 20 { // the others are in random order
-		rep, _ := d.run(ExecuteRequest{QueryIDOrName: "q", Agent: here("n-e"), Limit: 2})
-		if first := rep.Nodes[0].Service.ID; first != "e" {
-			t.Fatalf("the agent is on n-e, and the first is %s", first)
+	// They stand in line; nobody knows where f is.
+	d.cfg.Catalog.MeasureBy(func(_ *store.View, from string) func(string) float64 {
+		return func(node string) float64 {
+			switch {
+			case from == node:
+				return 0
+			case strings.HasSuffix(from, "f"), strings.HasSuffix(node, "f"):
+				return math.Inf(1)
+			}
+			return math.Abs(float64(from[2]) - float64(node[2]) + 0.1)
 		}
-		rep, _ = d.run(ExecuteRequest{QueryIDOrName: "q", Agent: here("n-e"), Source: here("n-c")})
-		if first := rep.Nodes[0].Service.ID; first != "c" {
-			t.Fatalf("near is n-c, and the first is %s", first)
+	})
+	here := func(node, ip string) catalog.QuerySource {
+		return catalog.QuerySource{Datacenter: "dc1", Node: node, Ip: ip}
+	}
+	for name, c := range map[string]struct {
+		near          string
+		agent, source catalog.QuerySource
+		want          string
+	}{
+		"of the agent":              {NearAgent, here("n-e", ""), here("", ""), "edcbaf"},
+		"of the question":           {NearAgent, here("n-e", ""), here("n-b", ""), "bcadef"},
+		"of the query":              {"n-a", here("n-e", ""), here("", ""), "abcdef"},
+		"agent instead of a node":   {"n-a", here("n-e", ""), here(NearAgent, ""), "edcbaf"},
+		"of an address":             {catalog.NearIP, here("n-e", ""), here("", "10.0.0.98"), "bcadef"},
+		"of the question's address": {"", here("n-e", ""), here(catalog.NearIP, "10.0.0.98"), "bcadef"},
+	} {
+		d.prepare(PreparedQuery{Name: name, Service: ServiceQuery{Service: "web", Near: c.near}})
+		for range 5 { // without an order of their own they would be in another one each time
+			rep, _ := d.run(ExecuteRequest{QueryIDOrName: name, Agent: c.agent, Source: c.source})
+			if got := order(rep); got != c.want {
+				t.Fatalf("%s: %s, want %s", name, got, c.want)
+			}
+			if rep, _ := d.run(ExecuteRequest{QueryIDOrName: name, Agent: c.agent, Source: c.source, Limit: 1}); rep.Nodes[0].Service.ID != c.want[:1] {
+				t.Fatalf("%s: the one that is wanted is %s", name, rep.Nodes[0].Service.ID)
+			}
 		}
 	}
+	orders := map[string]bool{}
+	for range 100 {
+		rep, _ := d.run(ExecuteRequest{QueryIDOrName: "of the agent", Agent: catalog.QuerySource{Datacenter: "dc2", Node: "n-e"}})
+		orders[order(rep)] = true
+	}
+	if len(orders) < 10 {
+		t.Errorf("an agent of another datacenter: %d orders in 100 answers, which are random", len(orders))
+	}
+}
+
+// order is how the instances of an answer follow each other.
+func order(rep *ExecuteReply) string {
+	ids := ""
+	for _, n := range rep.Nodes {
+		ids += n.Service.ID
+	}
+	return ids
 }
 
 func TestWhereAQueryFailsOverTo(t *testing.T) {

@@ -50,8 +50,8 @@ type ServiceQuery struct {
 	OnlyPassing bool
 	// IgnoreCheckIDs are checks that do not count.
 	IgnoreCheckIDs []string
-	// Near names the node whose instances come first; [NearAgent] is that of the agent
-	// that was asked.
+	// Near names the node whose nearest instances come first. [NearAgent] is that of the
+	// agent that was asked, and [catalog.NearIP] that at the address the question came from.
 	Near string
 	// Tags are those that an instance must have, or, after a "!", must not have.
 	Tags []string

@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/hanse-project/hanse/catalog"
+	"github.com/hanse-project/hanse/coordinate"
 	"github.com/hanse-project/hanse/event"
 	"github.com/hanse-project/hanse/kv"
 	"github.com/hanse-project/hanse/operator"
@@ -21,10 +22,11 @@ type domains struct {
 	store    *store.Store
 	kv       *kv.Endpoint
 	sessions *session.Timers
+	places   *coordinate.Endpoint
 }
 
 func newDomains(datacenter string, reg prometheus.Registerer) (*domains, error) {
-	s, err := store.New(catalog.Module(datacenter), session.Module(), kv.Module(), txn.Module(), query.Module())
+	s, err := store.New(catalog.Module(datacenter), coordinate.Module(), session.Module(), kv.Module(), txn.Module(), query.Module())
 	if err != nil {
 		return nil, err
 	}
@@ -39,9 +41,14 @@ func (s *Server) handlers(d *domains) []rpc.Handler {
 	d.sessions = session.NewTimers(d.store, s.node, s.cfg.Log.Named("session"))
 	gossip := pools{datacenter: s.cfg.Datacenter, lan: s.cfg.LAN, wan: s.cfg.WAN}
 	services := catalog.NewEndpoint(d.store, s.node, s.cfg.Datacenter)
+	services.MeasureBy(coordinate.Ruler)
+	d.places = coordinate.NewEndpoint(coordinate.Config{
+		Store: d.store, Log: s.node, Datacenters: gossip.places, Logger: s.cfg.Log.Named("coordinate"),
+	})
 	endpoints := []interface{ Methods() []rpc.Handler }{
 		d.kv,
 		services,
+		d.places,
 		session.NewEndpoint(d.store, s.node, d.sessions),
 		txn.NewEndpoint(d.store, s.node, s.cfg.Datacenter, s.cfg.MaxValue),
 		query.NewEndpoint(query.Config{

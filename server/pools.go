@@ -6,6 +6,7 @@ import (
 
 	"github.com/hashicorp/serf/serf"
 
+	"github.com/hanse-project/hanse/coordinate"
 	"github.com/hanse-project/hanse/gossip"
 	"github.com/hanse-project/hanse/lan"
 	"github.com/hanse-project/hanse/operator"
@@ -46,6 +47,29 @@ func (p pools) all() []string {
 		dcs = append([]string{p.datacenter}, dcs...)
 	}
 	return dcs
+}
+
+// places are the coordinates of the servers in the WAN pool, by datacenter, the nearest
+// first. Servers that were never probed have none.
+func (p pools) places() []coordinate.DatacenterMap {
+	places := []coordinate.DatacenterMap{}
+	if p.wan == nil {
+		return places
+	}
+	servers := p.wan.Servers()
+	for _, dc := range p.wan.Datacenters() {
+		place := coordinate.DatacenterMap{Datacenter: dc, AreaID: coordinate.AreaWAN, Coordinates: []*coordinate.Coordinate{}}
+		for _, s := range servers {
+			if s.Datacenter != dc || s.Status == serf.StatusLeft {
+				continue
+			}
+			if at, known := p.wan.CoordinateOf(s.Member); known {
+				place.Coordinates = append(place.Coordinates, &coordinate.Coordinate{Node: s.Name, Coord: at})
+			}
+		}
+		places = append(places, place)
+	}
+	return places
 }
 
 // Keyring implements [operator.Pools].

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -16,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/hanse-project/hanse/consensus"
+	"github.com/hanse-project/hanse/coordinate"
 	"github.com/hanse-project/hanse/federation"
 	"github.com/hanse-project/hanse/forwarder"
 	"github.com/hanse-project/hanse/gossip"
@@ -36,11 +38,14 @@ type Config struct {
 
 	// Expect is how many servers must have met before the first election; 1 elects
 	// this one at once, 0 waits to be let in by others.
-	Expect            int
-	Raft              RaftTiming
-	Autopilot         autopilot.Config
-	Hold              time.Duration
-	TombstoneTTL      time.Duration
+	Expect       int
+	Raft         RaftTiming
+	Autopilot    autopilot.Config
+	Hold         time.Duration
+	TombstoneTTL time.Duration
+	// CoordinatePeriod is how often the coordinates of nodes are logged, 0 for
+	// [coordinate.Period].
+	CoordinatePeriod  time.Duration
 	MaxValue          int
 	MaxConnsPerClient int
 
@@ -154,6 +159,7 @@ func (s *Server) assemble(d *domains) {
 		}},
 		{"reconcile", reconciler.Run},
 		{"expire sessions", d.sessions.Run},
+		{"log coordinates", func(ctx context.Context) { d.places.Run(ctx, cmp.Or(cfg.CoordinatePeriod, coordinate.Period)) }},
 		{"announce", func(ctx context.Context) { s.announce() }},
 		{"reap tombstones", func(ctx context.Context) {
 			every(ctx, reapInterval, func(ctx context.Context) { s.reap(ctx, d) })

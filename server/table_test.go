@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/hanse-project/hanse/catalog"
+	"github.com/hanse-project/hanse/coordinate"
 	"github.com/hanse-project/hanse/gossip"
 	"github.com/hanse-project/hanse/gossip/gossiptest"
 	"github.com/hanse-project/hanse/kv"
@@ -79,7 +80,7 @@ func startAlone(t *testing.T) *Server {
 	}
 	s, err := New(Config{
 		Datacenter: "shanghai", NodeName: "public-server", NodeID: id, Expect: 1, Hold: 30 * time.Second,
-		TombstoneTTL: time.Hour, MaxValue: 1 << 10, LAN: pool, Port: port, Advertise: port.Addr(),
+		TombstoneTTL: time.Hour, CoordinatePeriod: 10 * time.Millisecond, MaxValue: 1 << 10, LAN: pool, Port: port, Advertise: port.Addr(),
 		Resolver: tokens{}, Registerer: prometheus.NewRegistry(), DropGauges: func(...string) {}, Log: log,
 	})
 	if err != nil {
@@ -126,6 +127,14 @@ func populate(t *testing.T, s *Server) world {
 	}
 	for _, key := range []string{"public/key", "secret/key"} {
 		do(&kv.Apply.Info, &kv.ApplyRequest{Op: kv.Set, DirEnt: kv.Entry{Key: key}})
+	}
+	for _, node := range []string{"public-node", "secret-node"} {
+		do(&coordinate.Update.Info, &coordinate.UpdateRequest{Node: node, Coord: somewhere()})
+	}
+	for known := (&coordinate.Coordinates{}); len(known.Coordinates) < 2; { // they are logged a moment later
+		next := &catalog.DCSpecificRequest{}
+		next.MinQueryIndex = known.Index
+		known = do(&coordinate.ListNodes.Info, next).(*coordinate.Coordinates)
 	}
 	create := func(node string) string {
 		return *do(&session.Apply.Info, &session.ApplyRequest{Op: session.Create, Session: session.Session{Node: node}}).(*string)

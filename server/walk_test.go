@@ -2,6 +2,7 @@ package server
 
 import (
 	"github.com/hanse-project/hanse/catalog"
+	"github.com/hanse-project/hanse/coordinate"
 	"github.com/hanse-project/hanse/event"
 	"github.com/hanse-project/hanse/kv"
 	"github.com/hanse-project/hanse/operator"
@@ -53,11 +54,12 @@ func (w world) walk() map[string]step {
 		"Hanse.ConfirmTerm": {open: true}, "Hanse.Kinship": {open: true}, "Hanse.ReadIndex": {open: true},
 		operator.Ping.Name: {open: true}, operator.Leader.Name: {open: true},
 		operator.Peers.Name: {open: true}, operator.Stats.Name: {open: true},
-		catalog.ListDatacenters.Name: {open: true},
+		catalog.ListDatacenters.Name: {open: true}, coordinate.ListDatacenters.Name: {open: true},
 	}
 	w.kv(walk)
 	w.sessions(walk)
 	w.catalog(walk)
+	w.coordinates(walk)
 	w.transactions(walk)
 	w.queries(walk)
 	w.events(walk)
@@ -167,6 +169,27 @@ func (world) catalog(walk map[string]step) {
 		},
 		allowed: []writeStep{deregister(rpc.ResourceNode, catalog.DeregisterRequest{Node: "public-node", ServiceID: "public-service"})},
 	}
+}
+
+func (world) coordinates(walk map[string]step) {
+	guards := []rpc.Resource{rpc.ResourceNode}
+	node := func(name string) func() rpc.Request {
+		return func() rpc.Request { return &catalog.NodeSpecificRequest{Node: name} }
+	}
+	walk[coordinate.Node.Name] = step{guards: guards, reads: []readStep{
+		{request: node("public-node"), shows: "public-node"}, {request: node("secret-node"), shows: "secret-node", secret: true}}}
+	walk[coordinate.ListNodes.Name] = step{guards: guards, reads: []readStep{
+		{request: func() rpc.Request { return &catalog.DCSpecificRequest{} }, shows: "public-node"}}}
+	update := func(name string) writeStep {
+		return writeStep{rpc.ResourceNode, func() rpc.Request { return &coordinate.UpdateRequest{Node: name, Coord: somewhere()} }}
+	}
+	walk[coordinate.Update.Name] = step{
+		writes: []writeStep{update("secret-node")}, allowed: []writeStep{update("public-node")}}
+}
+
+// somewhere is a valid coordinate.
+func somewhere() *coordinate.Point {
+	return &coordinate.Point{Vec: make([]float64, 8), Error: 1.5, Height: 1e-5}
 }
 
 func register(guard rpc.Resource, req catalog.RegisterRequest) writeStep {

@@ -30,6 +30,7 @@ var commands = []command{
 	raftRemovePeer,
 	reload,
 	replicateCommand,
+	rttCommand,
 	servicesGroup,
 	servicesRegister,
 	servicesDeregister,

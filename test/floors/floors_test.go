@@ -23,6 +23,7 @@ const (
 var sideways = map[string][]string{
 	"kv":             {"session"},
 	"session":        {"catalog"},
+	"coordinate":     {"catalog"},
 	"replicate/http": {"replicate"},
 }
 
