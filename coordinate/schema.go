@@ -26,22 +26,43 @@ func Module() store.Module {
 			"id": {Name: "id", Unique: true, Indexer: &memdb.StringFieldIndex{Field: "Node", Lowercase: true}},
 		}}},
 		Commands: []store.Command{store.OnMany(opUpdate, applyUpdate)},
-		Records: []store.Record{store.Persist(record, func(v *store.View) iter.Seq[*Coordinate] {
-			return store.Rows[*Coordinate](v, table, "id")
-		}, load)},
+		Records:  []store.Record{store.Persist(record, rows, load)},
 		Triggers: []store.Trigger{store.When(func(tx *store.Tx, e catalog.NodeGone) { forget(tx, e.Node) })},
 	}
 }
 
-// load takes over a row of a snapshot. One from outside may be of a node that was left
-// out, or of a segment or a kind that nobody here can measure in.
-func load(tx *store.Tx, c *Coordinate) error {
-	if _, known := catalog.LookupNode(&tx.View, c.Node); !known || c.Segment != "" || !usable(c.Coord) {
-		return store.ErrSkip
+// kept is the form of a row in a snapshot: a list, though with one element.
+type kept []*Coordinate
+
+func rows(v *store.View) iter.Seq[*kept] {
+	return func(yield func(*kept) bool) {
+		for c := range store.Rows[*Coordinate](v, table, "id") {
+			if !yield(&kept{c}) {
+				return
+			}
+		}
 	}
-	tx.Insert(table, c)
-	if tx.Import {
-		tx.Touch(table, touchNode(c.Node))
+}
+
+// load takes over rows of a snapshot. One from outside may be of a node that was left
+// out, or of a segment or a kind that nobody here can measure in.
+func load(tx *store.Tx, list *kept) error {
+	taken := false
+	for _, c := range *list {
+		if c == nil || c.Segment != "" || !usable(c.Coord) {
+			continue
+		}
+		if _, known := catalog.LookupNode(&tx.View, c.Node); !known {
+			continue
+		}
+		taken = true
+		tx.Insert(table, c)
+		if tx.Import {
+			tx.Touch(table, touchNode(c.Node))
+		}
+	}
+	if !taken {
+		return store.ErrSkip
 	}
 	return nil
 }

@@ -266,6 +266,9 @@ func TestArchiveOfConsulIsTakenOver(t *testing.T) {
 		}
 		return nil
 	})
+	if places, _, err := follower.API(t).Coordinate().Node("ext1", nil); err != nil || len(places) != 1 || places[0].Coord.Adjustment != -0.0001 {
+		t.Errorf("ext1 is at %v (%v)", places, err)
+	}
 	services, _, err := follower.API(t).Catalog().Service("web", "", nil)
 	if err != nil || len(services) == 0 {
 		t.Errorf("the instances of web are %v (%v)", services, err)
