@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/hanse-project/hanse/acltoken"
+	"github.com/hanse-project/hanse/cache"
 	"github.com/hanse-project/hanse/config"
 	"github.com/hanse-project/hanse/consensus"
 	"github.com/hanse-project/hanse/event"
@@ -64,6 +65,7 @@ type Agent struct {
 	lan     *lan.Pool
 	wan     *wan.Pool // nil on a client agent and without a WAN port
 	role    role
+	cache   *cache.Cache
 	local   *local.State
 	events  *event.History
 	tokens  *acltoken.Store
@@ -119,6 +121,10 @@ func New(cfg *config.Config, opts Options) (_ *Agent, err error) {
 	if err := a.openRole(lock); err != nil {
 		return nil, err
 	}
+	a.cache = cache.New(cache.Config{
+		Caller: a.role.Caller(), FetchRate: cfg.Cache.EntryFetchRate, FetchBurst: cfg.Cache.EntryFetchMaxBurst,
+		Registerer: a.metrics, Log: a.log,
+	})
 	if err := a.openLocal(); err != nil {
 		return nil, err
 	}
@@ -194,6 +200,7 @@ const (
 	coordinateWithin = time.Second
 	joinWithin       = 2 * time.Second
 	roleWithin       = 10 * time.Second
+	cacheWithin      = 5 * time.Second
 )
 
 // Run runs the agent until ctx ends, or until it has been told to leave, or until one
@@ -202,6 +209,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { a.stop(context.Cause(ctx)) })
 	defer stop()
 	a.parts.run("the agent's role", roleWithin, a.fail, a.role.Run)
+	a.parts.run("cache", cacheWithin, a.fail, a.cache.Run)
 	a.parts.run("joining", joinWithin, a.fail, a.join)
 	a.parts.run("services and checks", localWithin, a.fail, a.presence.keep(a.local.Run))
 	if !a.cfg.DisableCoordinates {

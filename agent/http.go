@@ -91,6 +91,9 @@ func (a *Agent) newAPI() http.Handler {
 		ResponseHeaders: cfg.HTTP.ResponseHeaders, BlockEndpoints: cfg.HTTP.BlockEndpoints, AllowWriteFrom: prefixes(cfg.HTTP.AllowWriteFrom),
 		Node: cfg.NodeName, Tokens: a.tokens, ACLs: cfg.ACL.Enabled, Log: a.log.Named("http"),
 	}
+	if cfg.HTTP.UseCache {
+		face.Cache = a.cache
+	}
 	if cfg.UI {
 		face.UI = ui.New(ui.Config{
 			Caller: a.role.Caller(), Datacenter: cfg.Datacenter, Node: cfg.NodeName, Version: version.Hanse, Log: a.log.Named("ui"),

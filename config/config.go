@@ -75,6 +75,7 @@ type Config struct {
 	TombstoneTTL     time.Duration // how long a deleted key keeps its index
 	SessionTTLMin    time.Duration // 0 means 10s
 	HTTP             HTTP
+	Cache            Cache
 	TLS              TLS
 
 	// Access rules, of which only the agent's own tokens are here so far.
@@ -175,6 +176,13 @@ type HTTP struct {
 	BlockEndpoints  []string // path prefixes answered with 403
 	AllowWriteFrom  []string // CIDRs; empty means from everywhere
 	MaxHeaderBytes  int      // 0 or less means the library's 1 MiB
+	UseCache        bool     // ?cached may be answered by the agent's cache
+}
+
+// Cache bounds how often the agent's cache asks the servers for news of one answer.
+type Cache struct {
+	EntryFetchRate     float64 // per second; 0 is no bound
+	EntryFetchMaxBurst int     // how many may come at once before the rate holds
 }
 
 // TLS holds the certificates of each interface, after the defaults of the tls
@@ -273,7 +281,8 @@ func defaults() Config {
 		DefaultQueryTime:    5 * time.Minute,
 		MaxQueryTime:        10 * time.Minute,
 		TombstoneTTL:        15 * time.Minute,
-		HTTP:                HTTP{ResponseHeaders: map[string]string{}},
+		HTTP:                HTTP{ResponseHeaders: map[string]string{}, UseCache: true},
+		Cache:               Cache{EntryFetchMaxBurst: 2},
 		Log:                 Log{Level: "INFO", RotateDuration: 24 * time.Hour, SyslogFacility: "LOCAL0"},
 		Telemetry:           Telemetry{MetricsPrefix: "consul", FilterDefault: true},
 		DisableRemoteExec:   true,

@@ -65,6 +65,7 @@ func (c *Config) Debug() map[string]any {
 		"TombstoneTTL": c.TombstoneTTL.String(), "SessionTTLMin": c.SessionTTLMin.String(),
 		"HTTPResponseHeaders": c.HTTP.ResponseHeaders, "HTTPBlockEndpoints": orEmpty(c.HTTP.BlockEndpoints),
 		"AllowWriteHTTPFrom": orEmpty(c.HTTP.AllowWriteFrom), "HTTPMaxHeaderBytes": c.HTTP.MaxHeaderBytes,
+		"HTTPUseCache": c.HTTP.UseCache, "Cache": map[string]any{"EntryFetchRate": c.Cache.EntryFetchRate, "EntryFetchMaxBurst": c.Cache.EntryFetchMaxBurst},
 
 		"Logging": map[string]any{
 			"LogLevel": c.Log.Level, "LogJSON": c.Log.JSON, "LogFilePath": c.Log.File,

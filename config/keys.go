@@ -118,6 +118,9 @@ var keys = index(
 	strs("http_config.block_endpoints", func(d *draft) *[]string { return &d.HTTP.BlockEndpoints }),
 	strs("http_config.allow_write_http_from", func(d *draft) *[]string { return &d.HTTP.AllowWriteFrom }),
 	num("http_config.max_header_bytes", func(d *draft) *int { return &d.HTTP.MaxHeaderBytes }),
+	onOff("http_config.use_cache", func(d *draft) *bool { return &d.HTTP.UseCache }),
+	fraction("cache.entry_fetch_rate", func(d *draft) *float64 { return &d.Cache.EntryFetchRate }),
+	num("cache.entry_fetch_max_burst", func(d *draft) *int { return &d.Cache.EntryFetchMaxBurst }),
 
 	// The agent's own tokens.
 	onOff("acl.enabled", func(d *draft) *bool { return &d.ACL.Enabled }),

@@ -55,6 +55,10 @@ func num(name string, at func(*draft) *int) key {
 	return key{name, scalar, func(d *draft, v any) error { return assign(at(d), v, toInt) }}
 }
 
+func fraction(name string, at func(*draft) *float64) key {
+	return key{name, scalar, func(d *draft, v any) error { return assign(at(d), v, toFloat) }}
+}
+
 func onOff(name string, at func(*draft) *bool) key {
 	return key{name, boolean, func(d *draft, v any) error { return assign(at(d), v, toBool) }}
 }
@@ -152,6 +156,24 @@ func toInt(v any) (int, error) {
 		}
 	}
 	return 0, fmt.Errorf("is %s: use a whole number", describe(v))
+}
+
+func toFloat(v any) (float64, error) {
+	text := ""
+	switch v := v.(type) {
+	case int:
+		return float64(v), nil
+	case float64:
+		return v, nil
+	case json.Number:
+		text = v.String()
+	case string:
+		text = v
+	}
+	if n, err := strconv.ParseFloat(text, 64); err == nil && !math.IsNaN(n) {
+		return n, nil
+	}
+	return 0, fmt.Errorf("is %s: use a number", describe(v))
 }
 
 func toBool(v any) (bool, error) {

@@ -47,8 +47,8 @@ var later = notes(map[string][]string{
 	},
 	"it has no meaning here": {
 		"disable_anonymous_signature", "disable_update_check", "disable_http_unprintable_char_filter", "reap",
-		"raft_boltdb", "raft_logstore", "raft_pre_vote_disabled", "raft_prevote_disabled", "disable_kv_key_validation", "use_streaming_backend", "rpc", "cache",
-		"http_config.use_cache", "experiments", "version", "revision", "version_prerelease", "version_metadata", "build_date",
+		"raft_boltdb", "raft_logstore", "raft_pre_vote_disabled", "raft_prevote_disabled", "disable_kv_key_validation", "use_streaming_backend", "rpc",
+		"experiments", "version", "revision", "version_prerelease", "version_metadata", "build_date",
 		"tls_prefer_server_cipher_suites", "sync_coordinate_interval_min", "sync_coordinate_rate_target",
 		"ae_interval", "server_rejoin_age_max", "locality", "limits.http_max_header_bytes",
 	},

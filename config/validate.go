@@ -297,8 +297,12 @@ func (c *Config) checkNumbers(errs *mistakes) {
 			errs.add(key, "is %v: use at least 8h, so that a machine that is down for a night comes back", d)
 		}
 	}
+	if r := c.Cache.EntryFetchRate; r < 0 {
+		errs.add("cache.entry_fetch_rate", "is %v: use refreshes per second, or 0 for no bound", r)
+	}
 	counts := map[string]int{
-		"gossip_lan.gossip_nodes": c.GossipLAN.GossipNodes, "gossip_wan.gossip_nodes": c.GossipWAN.GossipNodes,
+		"cache.entry_fetch_max_burst": c.Cache.EntryFetchMaxBurst,
+		"gossip_lan.gossip_nodes":     c.GossipLAN.GossipNodes, "gossip_wan.gossip_nodes": c.GossipWAN.GossipNodes,
 		"gossip_lan.retransmit_mult": c.GossipLAN.RetransmitMult, "gossip_wan.retransmit_mult": c.GossipWAN.RetransmitMult,
 		"gossip_lan.suspicion_mult": c.GossipLAN.SuspicionMult, "gossip_wan.suspicion_mult": c.GossipWAN.SuspicionMult,
 		"raft_snapshot_threshold": c.Raft.SnapshotThreshold, "raft_trailing_logs": c.Raft.TrailingLogs,

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/hanse-project/hanse/acltoken"
+	"github.com/hanse-project/hanse/cache"
 	"github.com/hanse-project/hanse/event"
 	"github.com/hanse-project/hanse/local"
 	"github.com/hanse-project/hanse/rpc"
@@ -20,6 +21,8 @@ import (
 type Config struct {
 	// Caller carries the calls: the method table of a server, or the way to one.
 	Caller rpc.Caller
+	// Cache keeps answers for those who ask with ?cached. Without it they come from Caller.
+	Cache *cache.Cache
 	// Agent is the agent whose face this is.
 	Agent Agent
 	// Local are the services and checks of the agent. Without them there are no endpoints

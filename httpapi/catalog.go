@@ -22,13 +22,26 @@ func (a *API) catalogRoutes() map[string]route {
 	}
 }
 
-// discover is [ask] for the endpoints that find services. They also say how the answer
-// was made, and that no cache had a part in it.
+// discover is [ask] for the endpoints that find services, which also say how the answer
+// was made.
 func discover[Req, Rep any, PRep reply[Rep]](a *API, w http.ResponseWriter, r *request, m *rpc.Method[Req, Rep], req *Req, env *rpc.Read) (*Rep, error) {
 	rep, err := ask[Req, Rep, PRep](a, w, r, m, req, env)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		setLevel(w, env)
 	}
+	return rep, err
+}
+
+// discoverCached is [discover] with [askCached].
+func discoverCached[Req, Rep any, PRep reply[Rep]](a *API, w http.ResponseWriter, r *request, m *rpc.Method[Req, Rep], req *Req, env *rpc.Read) (*Rep, error) {
+	rep, err := askCached[Req, Rep, PRep](a, w, r, m, req, env)
+	if err == nil {
+		setLevel(w, env)
+	}
+	return rep, err
+}
+
+func setLevel(w http.ResponseWriter, env *rpc.Read) {
 	level := levelLeader
 	if env.AllowStale {
 		level = levelStale
@@ -36,17 +49,12 @@ func discover[Req, Rep any, PRep reply[Rep]](a *API, w http.ResponseWriter, r *r
 		level = levelConsistent
 	}
 	w.Header()["X-Consul-Effective-Consistency"] = level
-	if r.has("cached") {
-		w.Header()["X-Cache"] = cacheMiss
-	}
-	return rep, nil
 }
 
 var (
 	levelLeader     = []string{"leader"}
 	levelStale      = []string{"stale"}
 	levelConsistent = []string{"consistent"}
-	cacheMiss       = []string{"MISS"}
 )
 
 // nodeMeta are the pairs of ?node-meta=key:value, which may be given several times.
@@ -94,7 +102,7 @@ func (a *API) catalogNodes(w http.ResponseWriter, r *request) (any, error) {
 
 func (a *API) catalogServices(w http.ResponseWriter, r *request) (any, error) {
 	req := &catalog.DCSpecificRequest{NodeMetaFilters: r.nodeMeta(), Source: a.source(r)}
-	rep, err := discover(a, w, r, &catalog.ListServices, req, &req.Read)
+	rep, err := discoverCached(a, w, r, &catalog.ListServices, req, &req.Read)
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +131,7 @@ func (a *API) catalogService(w http.ResponseWriter, r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	rep, err := discover(a, w, r, &catalog.ListServiceNodes, req, &req.Read)
+	rep, err := discoverCached(a, w, r, &catalog.ListServiceNodes, req, &req.Read)
 	if err != nil {
 		return nil, err
 	}

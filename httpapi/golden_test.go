@@ -240,7 +240,7 @@ func newWorld(t *testing.T, exchanges []golden.HTTP) map[string]string {
 
 	start := func(c *callers, agent *body) string {
 		return listen(t, New(Config{
-			Caller: c, Agent: agent, Local: recordedLocal(t), Events: c.servers[c.here].events, Resolver: c.resolver, Datacenter: c.here, Node: "alpha",
+			Caller: c, Cache: newCache(t, c), Agent: agent, Local: recordedLocal(t), Events: c.servers[c.here].events, Resolver: c.resolver, Datacenter: c.here, Node: "alpha",
 			MaxValue: 512 << 10, MaxTxn: 512 << 10, Log: hclog.NewNullLogger(),
 			Tokens: newTokens(t), ACLs: len(c.resolver.(tokens)) > 0,
 		})).URL

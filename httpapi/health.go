@@ -70,7 +70,7 @@ func (a *API) healthService(w http.ResponseWriter, r *request) (any, error) {
 			req.HealthFilterType = catalog.OnlyPassing
 		}
 	}
-	rep, err := discover(a, w, r, &catalog.HealthServiceNodes, req, &req.Read)
+	rep, err := discoverCached(a, w, r, &catalog.HealthServiceNodes, req, &req.Read)
 	if err != nil {
 		return nil, err
 	}

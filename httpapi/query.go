@@ -101,7 +101,7 @@ func (a *API) queryExecute(w http.ResponseWriter, r *request, name string) (any,
 	if err != nil {
 		return nil, err
 	}
-	rep, err := ask(a, w, r, &query.Execute, req, &req.Read)
+	rep, err := askCached(a, w, r, &query.Execute, req, &req.Read)
 	if err != nil {
 		return nil, queryError(err)
 	}

@@ -104,6 +104,9 @@ func (a *API) read(r *request, env *rpc.Read) error {
 	if q.AllowStale && q.RequireConsistent {
 		return badRequest("Cannot specify ?stale with ?consistent, conflicting semantics.")
 	}
+	if r.has("cached") {
+		return r.cacheControl(q)
+	}
 	return nil
 }
 
@@ -121,35 +124,6 @@ func (a *API) datacenter(r *request) string {
 		return dc
 	}
 	return a.cfg.Datacenter
-}
-
-// reply is a pointer to the reply of a query.
-type reply[T any] interface {
-	*T
-	rpc.Reply
-}
-
-// ask makes the call of a query whose particulars are in req, and env within it. It
-// writes the headers that say where the answer stands.
-func ask[Req, Rep any, PRep reply[Rep]](a *API, w http.ResponseWriter, r *request, m *rpc.Method[Req, Rep], req *Req, env *rpc.Read) (*Rep, error) {
-	if err := a.read(r, env); err != nil {
-		return nil, err
-	}
-	rep, err := m.Call(r.Context(), a.cfg.Caller, req)
-	if err != nil {
-		return nil, err
-	}
-	meta := PRep(rep).QueryMeta()
-	if age := env.MaxStaleDuration; age > 0 && meta.LastContact > age {
-		// Too old for the one who asks: what the leader says never is.
-		env.AllowStale, env.MaxStaleDuration = false, 0
-		if rep, err = m.Call(r.Context(), a.cfg.Caller, req); err != nil {
-			return nil, err
-		}
-		meta = PRep(rep).QueryMeta()
-	}
-	a.setMeta(w, meta)
-	return rep, nil
 }
 
 // bodyPatience is how long a body may stand still. Whoever sends nothing for longer

@@ -17,7 +17,9 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 	"github.com/hashicorp/serf/serf"
+	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/hanse-project/hanse/cache"
 	"github.com/hanse-project/hanse/catalog"
 	"github.com/hanse-project/hanse/coordinate"
 	"github.com/hanse-project/hanse/event"
@@ -306,7 +308,19 @@ func newFace(t testing.TB, change func(*Config)) (*API, *server) {
 	if change != nil {
 		change(&cfg)
 	}
+	cfg.Cache = newCache(t, cfg.Caller)
 	return New(cfg), srv
+}
+
+// newCache runs a cache until the test ends.
+func newCache(t testing.TB, c rpc.Caller) *cache.Cache {
+	t.Helper()
+	kept := cache.New(cache.Config{Caller: c, Registerer: prometheus.NewRegistry(), Log: hclog.NewNullLogger()})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = kept.Run(ctx) }() // it ends because the test does
+	t.Cleanup(func() { cancel(); <-done })
+	return kept
 }
 
 // listen serves a handler as an agent does.
