@@ -34,6 +34,8 @@ var (
 		Name: "Health.ServiceChecks", Blocking: true, Class: rpc.List, Resource: rpc.ResourceService}}
 	HealthServiceNodes = rpc.Method[ServiceSpecificRequest, IndexedCheckServiceNodes]{Info: rpc.Info{
 		Name: "Health.ServiceNodes", Blocking: true, Class: rpc.List, Resource: rpc.ResourceService}}
+	GatewayServices = rpc.Method[ServiceSpecificRequest, IndexedGatewayServices]{Info: rpc.Info{
+		Name: "Catalog.GatewayServices", Blocking: true, Class: rpc.List, Resource: rpc.ResourceService}}
 	GetNodeInfo = rpc.Method[NodeSpecificRequest, IndexedNodeDump]{Info: rpc.Info{
 		Name: "Internal.NodeInfo", Blocking: true, Class: rpc.List, Resource: rpc.ResourceNode}}
 	NodeDump = rpc.Method[DCSpecificRequest, IndexedNodeDump]{Info: rpc.Info{
@@ -62,8 +64,18 @@ func (e *Endpoint) Methods() []rpc.Handler {
 		GetNodeServices.Handle(e.nodeServices), GetNodeServiceList.Handle(e.nodeServiceList),
 		ChecksInState.Handle(e.checksInState), NodeChecks.Handle(e.nodeChecks),
 		ServiceChecks.Handle(e.serviceChecks), HealthServiceNodes.Handle(e.healthServiceNodes),
-		GetNodeInfo.Handle(e.nodeInfo), NodeDump.Handle(e.nodeDump),
+		GatewayServices.Handle(e.gatewayServices), GetNodeInfo.Handle(e.nodeInfo), NodeDump.Handle(e.nodeDump),
 	}
+}
+
+// ofPeer tells whether a question is about what was imported from a cluster peer. There
+// are no peers, so the answer is nothing, and nothing will change that.
+func ofPeer(v *store.View, peer string, meta *rpc.Meta) bool {
+	if peer == "" {
+		return false
+	}
+	meta.SetAbsent(v.TouchedAt(tableNodes, tableServices, tableChecks))
+	return true
 }
 
 // indexOf is the index of an answer made of the tables with the given names.
@@ -82,6 +94,9 @@ func (e *Endpoint) listNodes(_ context.Context, call *rpc.Call, req *DCSpecificR
 	}
 	v := e.store.Read(call.Watch)
 	rep := &IndexedNodes{Nodes: []*Node{}}
+	if ofPeer(v, req.PeerName, &rep.Meta) {
+		return rep, nil
+	}
 	rep.Index = indexOf(v, tableNodes)
 	for n := range store.Rows[*Node](v.Unwatched(), tableNodes, "id") {
 		keep, err := filter.Keep(n)
@@ -126,6 +141,9 @@ func (e *Endpoint) servicesOf(call *rpc.Call, req *NodeSpecificRequest, meta *rp
 		return nil, nil, err
 	}
 	v := e.store.Read(call.Watch)
+	if ofPeer(v, req.PeerName, meta) {
+		return nil, nil, nil
+	}
 	meta.Index = indexOf(v, touchNode(req.Node))
 	rows := v.Unwatched()
 	node, found := LookupNode(rows, req.Node)
@@ -148,6 +166,9 @@ func (e *Endpoint) nodeInfo(_ context.Context, call *rpc.Call, req *NodeSpecific
 	}
 	v := e.store.Read(call.Watch)
 	rep := &IndexedNodeDump{}
+	if ofPeer(v, req.PeerName, &rep.Meta) {
+		return rep, nil
+	}
 	rep.Index = indexOf(v, touchNode(req.Node), touchNodeChecks(req.Node))
 	rows := v.Unwatched()
 	node, found := LookupNode(rows, req.Node)
@@ -166,6 +187,9 @@ func (e *Endpoint) nodeDump(_ context.Context, call *rpc.Call, req *DCSpecificRe
 	}
 	v := e.store.Read(call.Watch)
 	rep := &IndexedNodeDump{Dump: []*NodeInfo{}}
+	if ofPeer(v, req.PeerName, &rep.Meta) {
+		return rep, nil
+	}
 	rep.Index = indexOf(v, tableNodes, tableServices, tableChecks)
 	rows := v.Unwatched()
 	for n := range store.Rows[*Node](rows, tableNodes, "id") {

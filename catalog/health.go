@@ -18,6 +18,9 @@ func (e *Endpoint) listServices(_ context.Context, call *rpc.Call, req *DCSpecif
 	}
 	v := e.store.Read(call.Watch)
 	rep := &IndexedServices{Services: map[string][]string{}}
+	if ofPeer(v, req.PeerName, &rep.Meta) {
+		return rep, nil
+	}
 	if len(req.NodeMetaFilters) == 0 && req.Filter == "" {
 		all := e.answers.all(v)
 		rep.Index = all.index
@@ -138,6 +141,9 @@ func (e *Endpoint) serviceChecks(_ context.Context, call *rpc.Call, req *Service
 	}
 	v := e.store.Read(call.Watch)
 	rep := &IndexedHealthChecks{}
+	if ofPeer(v, req.PeerName, &rep.Meta) {
+		return rep, nil
+	}
 	if rep.Index = indexOf(v, touchService(req.ServiceName)); rep.Index == 0 {
 		rep.SetAbsentSince(v.TouchedAt(tableServices, tableChecks), v.ForgottenAt())
 	}
@@ -149,6 +155,9 @@ func (e *Endpoint) serviceChecks(_ context.Context, call *rpc.Call, req *Service
 func (e *Endpoint) nodeChecks(_ context.Context, call *rpc.Call, req *NodeSpecificRequest) (*IndexedHealthChecks, error) {
 	v := e.store.Read(call.Watch)
 	rep := &IndexedHealthChecks{}
+	if ofPeer(v, req.PeerName, &rep.Meta) {
+		return rep, nil
+	}
 	if rep.Index = indexOf(v, touchNodeChecks(req.Node)); rep.Index == 0 {
 		rep.SetAbsentSince(v.TouchedAt(tableNodes, tableChecks), v.ForgottenAt())
 	}
@@ -159,6 +168,9 @@ func (e *Endpoint) nodeChecks(_ context.Context, call *rpc.Call, req *NodeSpecif
 func (e *Endpoint) checksInState(_ context.Context, call *rpc.Call, req *ChecksInStateRequest) (*IndexedHealthChecks, error) {
 	v := e.store.Read(call.Watch)
 	rep := &IndexedHealthChecks{}
+	if ofPeer(v, req.PeerName, &rep.Meta) {
+		return rep, nil
+	}
 	rows := v.Unwatched()
 	var checks []*HealthCheck
 	if req.State == AnyState {
@@ -199,6 +211,16 @@ func (e *Endpoint) checks(call *rpc.Call, rep *IndexedHealthChecks, v *store.Vie
 		rep.HealthChecks = nearest(e, source, rep.HealthChecks, func(c *HealthCheck) string { return c.Node })
 	}
 	return rep, err
+}
+
+// gatewayServices finds nothing: see [GatewayService].
+func (e *Endpoint) gatewayServices(_ context.Context, _ *rpc.Call, req *ServiceSpecificRequest) (*IndexedGatewayServices, error) {
+	if req.ServiceName == "" {
+		return nil, rpc.Invalid("Must provide gateway name")
+	}
+	rep := &IndexedGatewayServices{Services: []*GatewayService{}}
+	rep.SetAbsent(1)
+	return rep, nil
 }
 
 // tags are the tags that instances must have, in any case of letters.

@@ -101,3 +101,14 @@ type PeerMeta struct {
 	SpiffeID []string `json:",omitempty"`
 	Protocol string   `json:",omitempty"`
 }
+
+// GatewayService says that a gateway serves a service. What ties them together are config
+// entries of gateways, whose meaning is not known here yet, so no gateway serves any.
+type GatewayService struct {
+	Gateway     ServiceName
+	Service     ServiceName
+	GatewayKind string
+}
+
+// ServiceName names a service where names of other kinds could stand too.
+type ServiceName struct{ Name string }

@@ -151,6 +151,12 @@ type IndexedCheckServiceNodes struct {
 	rpc.Meta
 }
 
+// IndexedGatewayServices is the answer of [GatewayServices].
+type IndexedGatewayServices struct {
+	Services []*GatewayService
+	rpc.Meta
+}
+
 // IndexedNodeDump is the answer of [GetNodeInfo] and [NodeDump].
 type IndexedNodeDump struct {
 	Dump []*NodeInfo

@@ -22,6 +22,11 @@ func (a *API) admit(r *request) error {
 	if r.Method != http.MethodGet && !a.mayWrite(r.RemoteAddr) {
 		return &statusError{http.StatusForbidden, "Access is restricted"}
 	}
+	for _, e := range enterprise {
+		if v := r.Header[e.header]; e.header != "" && len(v) > 0 && v[0] != "" && v[0] != "default" {
+			return badRequest("Invalid header: \"" + e.header + "\" - " + e.what + " are a Consul Enterprise feature")
+		}
+	}
 	if r.URL.RawQuery == "" {
 		return nil
 	}
@@ -32,17 +37,21 @@ func (a *API) admit(r *request) error {
 	return r.unsupported()
 }
 
+// enterprise are the parameters and headers that ask for something that is not here, and
+// whose only value would be "default".
+var enterprise = []struct{ parameter, header, what string }{
+	{"ns", "X-Consul-Namespace", "Namespaces"},
+	{"partition", "X-Consul-Partition", "Partitions"},
+	{"sameness-group", "", "Sameness groups"},
+	{"sg", "", "Sameness groups"},
+}
+
 // unsupported refuses parameters that would change the meaning of an answer if they
 // were left alone.
 func (r *request) unsupported() error {
-	for _, name := range []string{"ns", "partition"} {
-		if v := r.query.Get(name); v != "" && v != "default" {
-			return badRequest("Invalid query parameter: \"" + name + "\" - Namespaces and partitions are a Consul Enterprise feature")
-		}
-	}
-	for _, name := range []string{"peer", "sameness-group"} {
-		if r.query.Get(name) != "" {
-			return badRequest("Invalid query parameter: \"" + name + "\" - this agent has no cluster peers")
+	for _, e := range enterprise {
+		if v := r.query.Get(e.parameter); v != "" && v != "default" {
+			return badRequest("Invalid query parameter: \"" + e.parameter + "\" - " + e.what + " are a Consul Enterprise feature")
 		}
 	}
 	if r.query.Get("dc") == "*" {

@@ -87,7 +87,7 @@ func New(cfg Config) *API {
 	}
 	for _, routes := range []map[string]route{
 		a.kvRoutes(), a.sessionRoutes(), a.txnRoutes(), a.queryRoutes(), a.eventRoutes(), a.catalogRoutes(), a.healthRoutes(), a.coordinateRoutes(),
-		a.agentRoutes(), a.localRoutes(), a.statusRoutes(), a.operatorRoutes(), a.snapshotRoutes(),
+		a.agentRoutes(), a.localRoutes(), a.statusRoutes(), a.operatorRoutes(), a.snapshotRoutes(), a.peerRoutes(),
 	} {
 		for path, r := range routes {
 			a.add(path, r)
@@ -187,7 +187,7 @@ func (a *API) elsewhere(w http.ResponseWriter, hr *http.Request) {
 		u.RawPath = ""
 		http.Redirect(w, hr, u.RequestURI(), http.StatusMovedPermanently)
 	case strings.HasPrefix(path, "/v1/"):
-		plainText(w, http.StatusNotFound, "Invalid URL path: not a recognized HTTP API endpoint\n")
+		notHere(w, hr)
 	case path != "/" && path != "/ui" && !strings.HasPrefix(path, "/ui/"):
 		plainText(w, http.StatusNotFound, "Invalid URL path: if attempting to use the HTTP API, ensure the path starts with '/v1/'\n")
 	case a.cfg.UI == nil:

@@ -10,15 +10,16 @@ import (
 
 func (a *API) catalogRoutes() map[string]route {
 	return map[string]route{
-		"/v1/catalog/datacenters":    {http.MethodGet: a.catalogDatacenters},
-		"/v1/catalog/nodes":          {http.MethodGet: a.catalogNodes},
-		"/v1/catalog/services":       {http.MethodGet: a.catalogServices},
-		"/v1/catalog/service/":       {http.MethodGet: a.catalogService},
-		"/v1/catalog/connect/":       {http.MethodGet: a.catalogService},
-		"/v1/catalog/node/":          {http.MethodGet: a.catalogNode},
-		"/v1/catalog/node-services/": {http.MethodGet: a.catalogNodeServices},
-		"/v1/catalog/register":       {http.MethodPut: a.catalogRegister},
-		"/v1/catalog/deregister":     {http.MethodPut: a.catalogDeregister},
+		"/v1/catalog/datacenters":       {http.MethodGet: a.catalogDatacenters},
+		"/v1/catalog/nodes":             {http.MethodGet: a.catalogNodes},
+		"/v1/catalog/services":          {http.MethodGet: a.catalogServices},
+		"/v1/catalog/service/":          {http.MethodGet: a.catalogService},
+		"/v1/catalog/connect/":          {http.MethodGet: a.catalogService},
+		"/v1/catalog/node/":             {http.MethodGet: a.catalogNode},
+		"/v1/catalog/node-services/":    {http.MethodGet: a.catalogNodeServices},
+		"/v1/catalog/gateway-services/": {http.MethodGet: a.catalogGatewayServices},
+		"/v1/catalog/register":          {http.MethodPut: a.catalogRegister},
+		"/v1/catalog/deregister":        {http.MethodPut: a.catalogDeregister},
 	}
 }
 
@@ -91,8 +92,13 @@ func list[T any](rows []T) []T {
 	return rows
 }
 
+// datacenterRequest is what the endpoints about everything in a datacenter ask.
+func (a *API) datacenterRequest(r *request) *catalog.DCSpecificRequest {
+	return &catalog.DCSpecificRequest{NodeMetaFilters: r.nodeMeta(), Source: a.source(r), PeerName: r.query.Get("peer")}
+}
+
 func (a *API) catalogNodes(w http.ResponseWriter, r *request) (any, error) {
-	req := &catalog.DCSpecificRequest{NodeMetaFilters: r.nodeMeta(), Source: a.source(r)}
+	req := a.datacenterRequest(r)
 	rep, err := discover(a, w, r, &catalog.ListNodes, req, &req.Read)
 	if err != nil {
 		return nil, err
@@ -101,7 +107,7 @@ func (a *API) catalogNodes(w http.ResponseWriter, r *request) (any, error) {
 }
 
 func (a *API) catalogServices(w http.ResponseWriter, r *request) (any, error) {
-	req := &catalog.DCSpecificRequest{NodeMetaFilters: r.nodeMeta(), Source: a.source(r)}
+	req := a.datacenterRequest(r)
 	rep, err := discoverCached(a, w, r, &catalog.ListServices, req, &req.Read)
 	if err != nil {
 		return nil, err
@@ -122,7 +128,8 @@ func (a *API) serviceRequest(r *request) (*catalog.ServiceSpecificRequest, error
 	tags := r.query["tag"]
 	return &catalog.ServiceSpecificRequest{
 		ServiceName: r.name, ServiceTags: tags, TagFilter: len(tags) > 0,
-		NodeMetaFilters: r.nodeMeta(), Source: a.source(r), Connect: strings.Contains(r.URL.Path[:len(r.URL.Path)-len(r.name)], "/connect/"),
+		NodeMetaFilters: r.nodeMeta(), Source: a.source(r), PeerName: r.query.Get("peer"),
+		MergeCentralConfig: r.flag("merge-central-config"), Connect: strings.Contains(r.URL.Path[:len(r.URL.Path)-len(r.name)], "/connect/"),
 	}, nil
 }
 
@@ -138,12 +145,26 @@ func (a *API) catalogService(w http.ResponseWriter, r *request) (any, error) {
 	return list(rep.ServiceNodes), nil
 }
 
+func (a *API) catalogGatewayServices(w http.ResponseWriter, r *request) (any, error) {
+	if r.name == "" {
+		return nil, badRequest("Missing gateway name")
+	}
+	req := &catalog.ServiceSpecificRequest{ServiceName: r.name}
+	rep, err := discover(a, w, r, &catalog.GatewayServices, req, &req.Read)
+	if err != nil {
+		return nil, err
+	}
+	return list(rep.Services), nil
+}
+
 // nodeRequest is what the endpoints about one node ask.
 func nodeRequest(r *request) (*catalog.NodeSpecificRequest, error) {
 	if r.name == "" {
 		return nil, badRequest("Missing node name")
 	}
-	return &catalog.NodeSpecificRequest{Node: r.name}, nil
+	return &catalog.NodeSpecificRequest{
+		Node: r.name, PeerName: r.query.Get("peer"), MergeCentralConfig: r.flag("merge-central-config"),
+	}, nil
 }
 
 func (a *API) catalogNode(w http.ResponseWriter, r *request) (any, error) {
