@@ -14,6 +14,8 @@ import (
 	"net/url"
 	"os"
 	"strings"
+
+	"github.com/hanse-project/hanse/process"
 )
 
 // dockerSocket is where the engine usually listens.
@@ -54,7 +56,7 @@ func (k *docker) probe(d *Definition) (probe, error) {
 		args = []string{d.Shell, "-c", quoted(d.Args)}
 	}
 	return func(ctx context.Context) (string, string) {
-		out := &tail{limit: d.OutputMaxSize}
+		out := &process.Tail{Limit: d.OutputMaxSize}
 		code, err := k.exec(ctx, d.DockerContainerID, args, out)
 		switch {
 		case ctx.Err() != nil:

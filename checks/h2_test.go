@@ -16,6 +16,8 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
+
+	"github.com/hanse-project/hanse/process"
 )
 
 // grpcServer serves with gRPC's own library, with the health service if h is given.
@@ -177,7 +179,7 @@ func FuzzHealthState(f *testing.F) {
 		if _, err := healthState(raw); err == nil && len(raw) < 5 {
 			t.Errorf("%q is read", raw)
 		}
-		if strings.Contains(readable(string(raw)), "\xff") {
+		if strings.Contains(process.Readable(string(raw)), "\xff") {
 			t.Errorf("%q is not made readable", raw)
 		}
 	})

@@ -22,9 +22,9 @@ func verdict(code int) string {
 }
 
 // timedOut is what a turn that took too long says.
-func timedOut(limit time.Duration, out *tail) string {
+func timedOut(limit time.Duration, out *process.Tail) string {
 	said := fmt.Sprintf("Timed out (%s) running check", limit)
-	if out.total > 0 {
+	if !out.Empty() {
 		said += ": " + out.String()
 	}
 	return said
@@ -33,7 +33,7 @@ func timedOut(limit time.Duration, out *tail) string {
 // script runs a command.
 func script(d *Definition) probe {
 	return func(ctx context.Context) (string, string) {
-		out := &tail{limit: d.OutputMaxSize}
+		out := &process.Tail{Limit: d.OutputMaxSize}
 		code, err := process.Run(ctx, process.Command{Args: d.Args, Output: out})
 		switch {
 		case errors.Is(err, context.DeadlineExceeded):
@@ -48,7 +48,7 @@ func script(d *Definition) probe {
 // osService asks systemd. What cannot be found out is a warning.
 func osService(d *Definition) probe {
 	return func(ctx context.Context) (string, string) {
-		out := &tail{limit: d.OutputMaxSize}
+		out := &process.Tail{Limit: d.OutputMaxSize}
 		_, err := process.Run(ctx, process.Command{Args: []string{"systemctl", "is-active", "--", d.OSService}, Output: out})
 		if err != nil {
 			return Warning, fmt.Sprintf("OS service %q: cannot ask systemd: %v", d.OSService, err)

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/hanse-project/hanse/process"
 )
 
 // How many checks wait for the network at a time, and how many processes there are.
@@ -305,7 +307,7 @@ func (r *Runner) turn(ctx context.Context, c *check) {
 	c.cancel = cancel
 	r.mu.Unlock()
 	result, output := c.probe(limited)
-	output = readable(output)
+	output = process.Readable(output)
 	r.report(c, func() (string, string, bool) {
 		c.cancel = nil
 		if ctx.Err() != nil {
