@@ -24,6 +24,7 @@ import (
 	"github.com/hanse-project/hanse/operator"
 	"github.com/hanse-project/hanse/rpc"
 	"github.com/hanse-project/hanse/wan"
+	"github.com/hanse-project/hanse/watch"
 )
 
 // Options is what an agent gets besides its configuration.
@@ -69,6 +70,7 @@ type Agent struct {
 	local   *local.State
 	events  *event.History
 	tokens  *acltoken.Store
+	watches *watch.Runner
 	http    *httpFaces
 	dns     *dnsFace
 	parts   parts
@@ -134,6 +136,9 @@ func New(cfg *config.Config, opts Options) (_ *Agent, err error) {
 	if err := a.openDNS(); err != nil {
 		return nil, err
 	}
+	if err := a.openWatches(); err != nil {
+		return nil, err
+	}
 	return a, a.writePIDFile()
 }
 
@@ -196,6 +201,7 @@ const (
 	httpWithin  = httpDrain + time.Second
 	dnsWithin   = 2 * time.Second
 	localWithin = 5 * time.Second
+	watchWithin = 5 * time.Second
 	// coordinateWithin is for a call in flight, which ends with its context.
 	coordinateWithin = time.Second
 	joinWithin       = 2 * time.Second
@@ -217,6 +223,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	a.parts.run("HTTP", httpWithin, a.fail, a.http.run)
 	a.parts.run("DNS", dnsWithin, a.fail, a.dns.run)
+	a.parts.run("watches", watchWithin, a.fail, a.runWatches)
 	a.log.Info("Started agent", "server", a.cfg.Server, "datacenter", a.cfg.Datacenter, "node", a.cfg.NodeName)
 	<-a.stopping.Done()
 	// A failure is for the caller to tell, who gets it.

@@ -35,13 +35,18 @@ const (
 type httpFaces struct {
 	server    *http.Server
 	listeners []net.Listener
-	log       hclog.Logger
+	// inside is the port for this process.
+	inside *insideListener
+	// requests are made of it.
+	requests *http.Transport
+	log      hclog.Logger
 }
 
 // openHTTP opens the ports of the HTTP API. Nothing is answered before Run.
 func (a *Agent) openHTTP() error {
 	cfg := a.cfg
-	f := &httpFaces{log: a.log.Named("http")}
+	f := &httpFaces{log: a.log.Named("http"), inside: newInsideListener()}
+	f.requests = f.inside.transport()
 	a.http = f
 	a.parts.add("HTTP ports", time.Second, func() error {
 		for _, ln := range f.listeners {
@@ -217,6 +222,7 @@ func (f *httpFaces) run(ctx context.Context) error {
 			}
 		})
 	}
+	wg.Go(func() { _ = f.server.Serve(f.inside) }) // which fails when the server is closed, and not before
 	stopped := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(stopped)

@@ -12,12 +12,13 @@ import (
 
 	"github.com/hanse-project/hanse/config"
 	"github.com/hanse-project/hanse/tlsconf"
+	"github.com/hanse-project/hanse/watch"
 )
 
 // Reload reads the configuration again and takes over what can change while the agent
 // runs: the log level, how DNS answers, what the files of certificates hold, the agent's
-// own tokens, and services and checks. What would need a restart is named in the log.
-// After an error everything is as before.
+// own tokens, services and checks, and watches. What would need a restart is named in
+// the log. After an error everything is as before.
 func (a *Agent) Reload() error {
 	if a.opts.Load == nil {
 		return errors.New("this agent was not started from a configuration that could be read again")
@@ -29,6 +30,10 @@ func (a *Agent) Reload() error {
 	if _, err := loadCertificates(a.cfg); err != nil {
 		return fmt.Errorf("reload the certificates: %w", err)
 	}
+	watches, err := watch.ParseAll(cfg.Watches)
+	if err != nil {
+		return fmt.Errorf("reload the watches: %w", err)
+	}
 	if err := a.local.Load(cfg.Definitions); err != nil {
 		return fmt.Errorf("reload the services and checks: %w", err)
 	}
@@ -36,6 +41,7 @@ func (a *Agent) Reload() error {
 		return fmt.Errorf("reload the certificates: %w", err)
 	}
 	a.tokens.Configure(configuredTokens(cfg))
+	a.watches.Set(watches)
 	for _, w := range warnings {
 		a.log.Warn(w)
 	}
@@ -78,7 +84,7 @@ func needsRestart(old, new *config.Config) []string {
 
 // reloadable are the fields that a reload takes over, by their paths.
 var reloadable = map[string]bool{
-	"Log.Level": true, "Definitions": true, "DNS": true, "Recursors": true,
+	"Log.Level": true, "Definitions": true, "Watches": true, "DNS": true, "Recursors": true,
 	"ACL.Tokens.Default": true, "ACL.Tokens.Agent": true, "ACL.Tokens.AgentRecovery": true,
 	"ACL.Tokens.Replication": true, "ACL.Tokens.ConfigFileServiceRegistration": true, "ACL.Tokens.DNS": true,
 }

@@ -95,6 +95,7 @@ type Config struct {
 	DiscardCheckOutput      bool          // outputs are not kept at all
 	CheckUpdateInterval     time.Duration // how long an output alone waits for the catalog; 0 sends it at once
 	Definitions             []Definition  // services and checks found in the files
+	Watches                 []Definition  // watches, likewise
 
 	// Versions of the protocols spoken.
 	Protocol     int
@@ -245,9 +246,9 @@ type Telemetry struct {
 	PrefixFilter        []string
 }
 
-// Definition is a service or check definition as it stood in a file.
+// Definition is a service, a check or a watch as it stood in a file.
 type Definition struct {
-	Kind   string         // "service" or "check"
+	Kind   string         // "service", "check", or "watches[0]" and so on
 	Source string         // the file
 	Body   map[string]any // as decoded, names as written
 }

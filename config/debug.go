@@ -27,7 +27,7 @@ func (c *Config) Debug() map[string]any {
 		// What is not served yet is shown as off, whatever was configured.
 		"GRPCAddrs": []string{}, "GRPCPort": -1,
 		"GRPCTLSAddrs": []string{}, "GRPCTLSPort": -1, "ConnectEnabled": false, "PeeringEnabled": false,
-		"ACLsEnabled": false, "ACLTokens": c.ACL.debug(), "Services": []any{}, "Checks": []any{}, "Watches": []any{},
+		"ACLsEnabled": false, "ACLTokens": c.ACL.debug(), "Services": []any{}, "Checks": []any{}, "Watches": c.watches(),
 
 		"Datacenter": c.Datacenter, "PrimaryDatacenter": c.PrimaryDatacenter, "NodeName": c.NodeName,
 		"NodeID": c.NodeID, "NodeMeta": c.NodeMeta, "DisableHostNodeID": c.DisableHostNodeID,
@@ -100,6 +100,20 @@ func (a ACL) debug() map[string]any {
 		"EnablePersistence": a.EnableTokenPersistence, "ACLDefaultToken": hidden, "ACLAgentToken": hidden,
 		"ACLAgentRecoveryToken": hidden, "ACLReplicationToken": hidden, "ACLConfigFileRegistrationToken": hidden, "ACLDNSToken": hidden,
 	}
+}
+
+// watches are those of the files, without the tokens in them.
+func (c *Config) watches() []map[string]any {
+	out := []map[string]any{}
+	for _, w := range c.Watches {
+		shown := maps.Clone(w.Body)
+		if _, secret := shown["token"]; secret {
+			shown["token"] = "hidden"
+		}
+		delete(shown, "http_handler_config") // its headers may hold secrets
+		out = append(out, shown)
+	}
+	return out
 }
 
 func (g Gossip) debug() map[string]any {

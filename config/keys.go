@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"strings"
 	"time"
 )
@@ -175,6 +176,7 @@ var keys = index(
 	num("dns_config.soa.min_ttl", func(d *draft) *int { return &d.DNS.SOA.MinTTL }),
 	definitions("service", "service"), definitions("services", "service"),
 	definitions("check", "check"), definitions("checks", "check"),
+	watches("watches"),
 	links("replicate"),
 
 	// Certificates: the older keys, then the stanza.
@@ -226,6 +228,20 @@ func definitions(name, what string) key {
 		}
 		for _, body := range bodies {
 			d.Definitions = append(d.Definitions, Definition{Kind: what, Source: d.origin[name], Body: body})
+		}
+		return nil
+	}}
+}
+
+// watches keeps watches as they are written, each under its place in the file.
+func watches(name string) key {
+	return key{name, object, func(d *draft, v any) error {
+		bodies, err := toObjects(v)
+		if err != nil {
+			return err
+		}
+		for i, body := range bodies {
+			d.Watches = append(d.Watches, Definition{Kind: fmt.Sprintf("%s[%d]", name, i), Source: d.origin[name], Body: body})
 		}
 		return nil
 	}}

@@ -40,6 +40,7 @@ var commands = []command{
 	snapshotSave,
 	validate,
 	versionCommand,
+	watchCommand,
 }
 
 // The groups say what their members have in common.

@@ -57,22 +57,27 @@ func (r *lockRequest) runChild(ctx context.Context, std stdio, lost <-chan struc
 	return nil
 }
 
-// child is the command, in a shell if that was asked for, and in a process group of its
-// own, so that nothing it starts outlives the lock. Who reads from our terminal must
-// stay in our group.
+// child is the command, in a process group of its own, so that nothing it starts outlives
+// the lock. Who reads from our terminal must stay in our group.
 func (r *lockRequest) child(std stdio) *exec.Cmd {
-	argv := r.command
-	if r.shell {
-		argv = []string{"/bin/sh", "-c", strings.Join(r.command, " ")}
-	}
-	child := exec.Command(argv[0], argv[1:]...)
-	child.Env = append(os.Environ(), "CONSUL_LOCK_HELD=true")
-	child.Stdout, child.Stderr = std.out, std.err
+	child := childCommand(std, r.command, r.shell, "CONSUL_LOCK_HELD=true")
 	if r.passStdin {
 		child.Stdin = std.in
 	} else {
 		child.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	}
+	return child
+}
+
+// childCommand is a command that prints where we do, in a shell if that was asked for,
+// with a variable more in its environment.
+func childCommand(std stdio, argv []string, shell bool, variable string) *exec.Cmd {
+	if shell {
+		argv = []string{"/bin/sh", "-c", strings.Join(argv, " ")}
+	}
+	child := exec.Command(argv[0], argv[1:]...)
+	child.Env = append(os.Environ(), variable)
+	child.Stdout, child.Stderr = std.out, std.err
 	return child
 }
 

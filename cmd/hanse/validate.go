@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 
 	"github.com/hanse-project/hanse/config"
 	"github.com/hanse-project/hanse/local"
+	"github.com/hanse-project/hanse/watch"
 )
 
 var validate = command{
@@ -57,5 +59,6 @@ func loadConfig(format string, paths []string) (warnings []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return warnings, local.Validate(cfg)
+	_, wrong := watch.ParseAll(cfg.Watches)
+	return warnings, errors.Join(local.Validate(cfg), wrong)
 }
