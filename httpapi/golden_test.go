@@ -204,7 +204,7 @@ func normalValue(out *strings.Builder, dec *json.Decoder, key string) error {
 		out.WriteString(v.String() + strings.Join(parts, ",") + closing)
 	case json.Number:
 		switch key {
-		case "CreateIndex", "ModifyIndex", "Index", "LastIndex":
+		case "CreateIndex", "ModifyIndex", "Index", "LastIndex", "Hash":
 			out.WriteString("#")
 		default:
 			out.WriteString(v.String())

@@ -25,6 +25,10 @@ const (
 	ResourceOperator Resource = "operator"
 	ResourceKeyring  Resource = "keyring"
 	ResourceACL      Resource = "acl"
+	// ResourceMesh is the mesh as a whole. Where no rule speaks of it, the rule about the
+	// operator holds.
+	ResourceMesh      Resource = "mesh"
+	ResourceIntention Resource = "intention"
 )
 
 // Access is what a caller wants to do with a resource.

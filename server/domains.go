@@ -9,6 +9,7 @@ import (
 	"github.com/hanse-project/hanse/coordinate"
 	"github.com/hanse-project/hanse/event"
 	"github.com/hanse-project/hanse/kv"
+	"github.com/hanse-project/hanse/mesh/entry"
 	"github.com/hanse-project/hanse/operator"
 	"github.com/hanse-project/hanse/query"
 	"github.com/hanse-project/hanse/rpc"
@@ -26,7 +27,8 @@ type domains struct {
 }
 
 func newDomains(datacenter string, reg prometheus.Registerer) (*domains, error) {
-	s, err := store.New(catalog.Module(datacenter), coordinate.Module(), session.Module(), kv.Module(), txn.Module(), query.Module())
+	s, err := store.New(catalog.Module(datacenter), coordinate.Module(), session.Module(), kv.Module(), txn.Module(), query.Module(),
+		entry.Module())
 	if err != nil {
 		return nil, err
 	}
@@ -57,6 +59,7 @@ func (s *Server) handlers(d *domains) []rpc.Handler {
 			Resolver: s.cfg.Resolver, Logger: s.cfg.Log.Named("query"),
 		}),
 		event.NewEndpoint(s.cfg.LAN),
+		entry.NewEndpoint(d.store, s.node),
 		operator.NewEndpoint(s.node, gossip, s.progress, s.askKeyring),
 	}
 	handlers := append(s.node.answerPeers(), s.lineage.handler())

@@ -21,6 +21,7 @@ import (
 	"github.com/hanse-project/hanse/gossip/gossiptest"
 	"github.com/hanse-project/hanse/kv"
 	"github.com/hanse-project/hanse/lan"
+	"github.com/hanse-project/hanse/mesh/entry"
 	"github.com/hanse-project/hanse/operator"
 	"github.com/hanse-project/hanse/query"
 	"github.com/hanse-project/hanse/rpc"
@@ -136,6 +137,9 @@ func populate(t *testing.T, s *Server) world {
 		next.MinQueryIndex = known.Index
 		known = do(&coordinate.ListNodes.Info, next).(*coordinate.Coordinates)
 	}
+	for _, name := range []string{"public-service", "secret-service"} {
+		do(&entry.Apply.Info, &entry.ApplyRequest{Entry: defaults(name)})
+	}
 	create := func(node string) string {
 		return *do(&session.Apply.Info, &session.ApplyRequest{Op: session.Create, Session: session.Session{Node: node}}).(*string)
 	}
@@ -172,7 +176,7 @@ func state(t *testing.T, s *Server) string {
 	var all strings.Builder
 	for name, req := range map[string]rpc.Request{
 		kv.List.Name: &kv.KeyRequest{}, catalog.NodeDump.Name: &catalog.DCSpecificRequest{},
-		session.List.Name: &session.SpecificRequest{}, query.List.Name: &catalog.DCSpecificRequest{}, operator.GetConfiguration.Name: &operator.DCRequest{},
+		session.List.Name: &session.SpecificRequest{}, query.List.Name: &catalog.DCSpecificRequest{}, entry.ListAll.Name: &entry.ListAllRequest{}, operator.GetConfiguration.Name: &operator.DCRequest{},
 	} {
 		text, _, err := ask(t, s, name, "", req)
 		if err != nil {

@@ -1,10 +1,13 @@
 package server
 
 import (
+	"github.com/hashicorp/consul/api"
+
 	"github.com/hanse-project/hanse/catalog"
 	"github.com/hanse-project/hanse/coordinate"
 	"github.com/hanse-project/hanse/event"
 	"github.com/hanse-project/hanse/kv"
+	"github.com/hanse-project/hanse/mesh/entry"
 	"github.com/hanse-project/hanse/operator"
 	"github.com/hanse-project/hanse/query"
 	"github.com/hanse-project/hanse/rpc"
@@ -63,6 +66,7 @@ func (w world) walk() map[string]step {
 	w.transactions(walk)
 	w.queries(walk)
 	w.events(walk)
+	w.entries(walk)
 	w.operator(walk)
 	return walk
 }
@@ -285,6 +289,39 @@ func (world) events(walk map[string]step) {
 		}}
 	}
 	walk[event.Fire.Name] = step{writes: []writeStep{fire("secret-event")}, allowed: []writeStep{fire("public-event")}}
+}
+
+// defaults is a config entry of a service.
+func defaults(name string) *entry.Entry {
+	e, err := entry.Named(api.ServiceDefaults, name)
+	if err != nil {
+		panic("server: " + err.Error())
+	}
+	return e
+}
+
+func (world) entries(walk map[string]step) {
+	guard := []rpc.Resource{rpc.ResourceService}
+	get := func(name string) func() rpc.Request {
+		return func() rpc.Request { return &entry.Query{Kind: api.ServiceDefaults, Name: name} }
+	}
+	walk[entry.Get.Name] = step{guards: guard, reads: []readStep{
+		{request: get("public-service"), shows: "public-service"}, {request: get("secret-service"), shows: "secret-service", secret: true}}}
+	walk[entry.List.Name] = step{guards: guard, reads: []readStep{{request: get(""), shows: "public-service"}}}
+	walk[entry.ListAll.Name] = step{guards: guard, reads: []readStep{
+		{request: func() rpc.Request { return &entry.ListAllRequest{} }, shows: "public-service"}}}
+	apply := func(name string) writeStep {
+		return writeStep{rpc.ResourceService, func() rpc.Request { return &entry.ApplyRequest{Entry: defaults(name)} }}
+	}
+	mesh := writeStep{rpc.ResourceMesh, func() rpc.Request {
+		e, err := entry.Named(api.MeshConfig, "")
+		if err != nil {
+			panic("server: " + err.Error())
+		}
+		return &entry.ApplyRequest{Entry: e}
+	}}
+	walk[entry.Apply.Name] = step{writes: []writeStep{apply("secret-service"), mesh}, allowed: []writeStep{apply("public-other")}}
+	walk[entry.Remove.Name] = step{writes: []writeStep{apply("secret-service"), mesh}, allowed: []writeStep{apply("public-service")}}
 }
 
 func (world) operator(walk map[string]step) {
