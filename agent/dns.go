@@ -5,6 +5,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/hanse-project/hanse/acltoken"
 	"github.com/hanse-project/hanse/config"
 	"github.com/hanse-project/hanse/dnsserver"
 )
@@ -21,7 +22,7 @@ func (a *Agent) openDNS() error {
 	cfg := a.cfg
 	f := &dnsFace{server: dnsserver.New(dnsserver.Config{
 		Caller: a.role.Caller(), Datacenter: cfg.Datacenter, Node: cfg.NodeName, Domain: cfg.Domain, AltDomain: cfg.AltDomain,
-		TranslateWAN: cfg.TranslateWANAddr, Settings: dnsSettings(cfg), Log: a.log.Named("dns"), Registerer: a.metrics,
+		Token: func() string { return a.tokens.For(acltoken.DNS) }, TranslateWAN: cfg.TranslateWANAddr, Settings: dnsSettings(cfg), Log: a.log.Named("dns"), Registerer: a.metrics,
 	})}
 	a.dns = f
 	a.parts.add("DNS ports", time.Second, func() error {

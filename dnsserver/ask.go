@@ -24,6 +24,7 @@ func askFiltered[Req, Rep any](ctx context.Context, s *Server, r *request, m *rp
 	env := any(req).(rpc.Request).Envelope()
 	set := r.settings
 	*env.Query = rpc.QueryOptions{
+		Token:      s.token(),
 		AllowStale: set.AllowStale, MaxStaleDuration: set.MaxStale,
 		UseCache: set.UseCache, MaxAge: set.CacheMaxAge, Filter: filter,
 	}

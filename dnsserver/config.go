@@ -21,6 +21,8 @@ type Config struct {
 	// Domain and AltDomain are what it answers for, without dots at their ends. The
 	// second may be "".
 	Domain, AltDomain string
+	// Token is the secret that is sent with each call; nil sends none.
+	Token func() string
 	// TranslateWAN answers with the WAN addresses of what is in other datacenters.
 	TranslateWAN bool
 	Settings     Settings

@@ -41,6 +41,13 @@ func New(cfg Config) *Server {
 	return s
 }
 
+func (s *Server) token() string {
+	if s.cfg.Token == nil {
+		return ""
+	}
+	return s.cfg.Token()
+}
+
 // Apply takes over other settings, for the questions that come from now on.
 func (s *Server) Apply(settings Settings) { s.settings.Store(&settings) }
 

@@ -29,6 +29,7 @@ type agent struct {
 	dir        string
 	args       []string
 	http       string // its address
+	dns        string // its address for DNS
 	lan        string // its LAN gossip address
 	wan        string // the address at which others reach its WAN gossip
 	server     int    // its server port
@@ -77,13 +78,14 @@ func (p *ports) free() bool {
 // newAgent writes the configuration of an agent. more is laid over what every one has.
 func (b *bench) newAgent(name, dc string, more map[string]any) (*agent, error) {
 	a := &agent{name: name, datacenter: dc, bin: b.bin, dir: filepath.Join(b.dir, name), server: freePorts.take()}
-	http, lan, wan := freePorts.take(), freePorts.take(), freePorts.take()
+	http, lan, wan, dns := freePorts.take(), freePorts.take(), freePorts.take(), freePorts.take()
 	a.http = "127.0.0.1:" + strconv.Itoa(http)
+	a.dns = "127.0.0.1:" + strconv.Itoa(dns)
 	a.lan = "127.0.0.1:" + strconv.Itoa(lan)
 	conf := map[string]any{
 		"node_name": name, "datacenter": dc, "bind_addr": "127.0.0.1", "client_addr": "127.0.0.1",
 		"data_dir": filepath.Join(a.dir, "data"), "log_level": "warn", "disable_host_node_id": true,
-		"ports":  map[string]int{"http": http, "server": a.server, "serf_lan": lan, "serf_wan": wan, "dns": -1},
+		"ports":  map[string]int{"http": http, "server": a.server, "serf_lan": lan, "serf_wan": wan, "dns": dns},
 		"limits": map[string]int{"http_max_conns_per_client": 5000},
 	}
 	for key, value := range more {

@@ -22,6 +22,12 @@ type conn struct {
 	r *bufio.Reader
 }
 
+// exchanger sends a request and waits for its answer.
+type exchanger interface {
+	do(request []byte) (status int, index uint64, err error)
+	Close() error
+}
+
 func dial(addr string) (*conn, error) {
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
@@ -127,7 +133,9 @@ func appendPut(buf []byte, path string, body []byte) []byte {
 
 // load is a stream of requests from several connections at once.
 type load struct {
-	addr    string
+	addr string
+	// dial connects to addr; nil is HTTP.
+	dial    func(addr string) (exchanger, error)
 	workers int
 	span    time.Duration
 	servers []*agent // whose CPU time is counted
@@ -185,9 +193,13 @@ func (l load) run(ctx context.Context) (*result, error) {
 }
 
 func (l load) apply(ctx context.Context) (*result, error) {
-	conns := make([]*conn, l.workers)
+	open := l.dial
+	if open == nil {
+		open = func(addr string) (exchanger, error) { return dial(addr) }
+	}
+	conns := make([]exchanger, l.workers)
 	for i := range conns {
-		c, err := dial(l.addr)
+		c, err := open(l.addr)
 		if err != nil {
 			return nil, err
 		}
@@ -210,7 +222,7 @@ func (l load) apply(ctx context.Context) (*result, error) {
 	return r, errors.Join(errs...)
 }
 
-func (l load) work(ctx context.Context, c *conn, worker int) ([]time.Duration, error) {
+func (l load) work(ctx context.Context, c exchanger, worker int) ([]time.Duration, error) {
 	var latencies []time.Duration
 	var buf []byte
 	for n := 0; ctx.Err() == nil; n++ {

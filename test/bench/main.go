@@ -85,6 +85,7 @@ func sections() []section {
 		referenceSection(),
 		loadSection("one server", 1),
 		loadSection("three servers", 3),
+		dnsSection(),
 		wanSection(),
 		lifeSection(),
 		sizeSection(),
