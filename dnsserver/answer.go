@@ -2,6 +2,7 @@ package dnsserver
 
 import (
 	"math/rand/v2"
+	"sync"
 
 	"github.com/miekg/dns"
 )
@@ -22,14 +23,46 @@ type answer struct {
 // record is one of an answer, with what belongs to it alone.
 type record struct {
 	rr dns.RR
+	// chain follows rr in the answer section: where an alias leads.
+	chain []dns.RR
 	// glue are the addresses of its target, which come with it.
 	glue []dns.RR
-	// notes are further records, which come where there is room.
+	// notes are further records, all of one name, which come where there is room.
 	notes []dns.RR
+	// size is how many bytes all but the chain and the notes take, set by [answer.add].
+	size int
 }
 
 // empty tells whether there is no record to give.
 func (a *answer) empty() bool { return len(a.records) == 0 }
+
+// add takes a record in.
+func (a *answer) add(r *request, rec record) {
+	compress := !r.settings.DisableCompression
+	rec.size = sizeOf(rec.rr, compress && rec.rr.Header().Name == r.Name)
+	for _, rr := range rec.glue {
+		srv, ok := rec.rr.(*dns.SRV)
+		rec.size += sizeOf(rr, compress && ok && srv.Target == rr.Header().Name)
+	}
+	a.records = append(a.records, rec)
+}
+
+// sizeOf is how many bytes rr takes at most. pointed tells that its name stands in the
+// packet already, so that two bytes point at it; that parts of names are shared, too, is
+// left out of account.
+func sizeOf(rr dns.RR, pointed bool) int {
+	n := dns.Len(rr)
+	if pointed {
+		n -= len(rr.Header().Name) - 1
+	}
+	return n
+}
+
+// The sizes of what every packet has.
+const (
+	headerSize   = 12
+	questionSize = 5 // beside the name
+)
 
 // message makes the packet: as many of the records as the request takes.
 func (s *Server) message(r *request, a *answer) *dns.Msg {
@@ -41,97 +74,110 @@ func (s *Server) message(r *request, a *answer) *dns.Msg {
 	m.Ns = a.authority
 	opt := r.opt(a)
 	limit, plain := r.size()
-	room := limit - m.Len()
+	room := limit - headerSize - questionSize - len(r.Name)
+	for _, rr := range a.authority {
+		room -= dns.Len(rr)
+	}
 	if opt != nil {
 		room -= dns.Len(opt)
 	}
-
-	records := a.records
-	if !a.ordered && len(records) > 1 {
-		records = append([]record(nil), records...)
-		rand.Shuffle(len(records), func(i, j int) { records[i], records[j] = records[j], records[i] })
+	most := len(a.records)
+	if n := r.settings.ARecordLimit; n > 0 && r.Qtype != dns.TypeSRV {
+		most = min(most, n)
 	}
-	if n := r.settings.ARecordLimit; n > 0 && n < len(records) && r.Qtype != dns.TypeSRV {
-		records = records[:n]
+	wanted := most
+	if n := r.settings.UDPAnswerLimit; plain && n > 0 {
+		most = min(most, n)
 	}
-	wanted := len(records)
-	if n := r.settings.UDPAnswerLimit; plain && n > 0 && n < wanted {
-		records = records[:n]
-	}
-	fit := newFit(r.Name, room, m.Compress)
-	for i := range records {
-		if !fit.take(records[i].rr, records[i].glue) {
-			records = records[:i]
+	draw := a.draw()
+	defer draw.done()
+	taken, cut := 0, false
+	for i := range most {
+		rec := draw.next(i)
+		if rec.size > room {
 			break
 		}
-		m.Answer = append(m.Answer, records[i].rr)
-		m.Extra = append(m.Extra, records[i].glue...)
+		room -= rec.size
+		m.Answer = append(m.Answer, rec.rr)
+		m.Extra = append(m.Extra, rec.glue...)
+		taken++
+		for _, rr := range rec.chain {
+			n := sizeOf(rr, false)
+			if cut = cut || n > room; cut {
+				break
+			}
+			room -= n
+			m.Answer = append(m.Answer, rr)
+		}
 	}
-	for _, rec := range records {
-		m.Extra = fit.notes(m.Extra, rec.notes)
+	for i := range taken {
+		m.Extra, room = notes(m.Extra, draw.drawn(i).notes, room, m.Compress)
 	}
-	m.Extra = fit.notes(m.Extra, a.extra)
-	m.Truncated = len(m.Answer) < wanted && r.udp && r.settings.EnableTruncate
+	m.Extra, _ = notes(m.Extra, a.extra, room, m.Compress)
+	m.Truncated = (cut || taken < wanted) && r.udp && r.settings.EnableTruncate
 	if opt != nil {
 		m.Extra = append(m.Extra, opt)
 	}
 	return m
 }
 
-// fit counts the bytes that records take, never less than they do.
-type fit struct {
-	room     int
-	compress bool
-	// seen are the names that later ones can point at.
-	seen map[string]bool
-}
-
-func newFit(question string, room int, compress bool) *fit {
-	return &fit{room: room, compress: compress, seen: map[string]bool{question: true}}
-}
-
-// size is how many bytes rr takes. A name that stands in the packet already takes two;
-// that parts of it may stand there is left out of account.
-func (f *fit) size(rr dns.RR) int {
-	n := dns.Len(rr)
-	if name := rr.Header().Name; f.compress && f.seen[name] {
-		n -= len(name) - 1
-	}
-	return n
-}
-
-// note remembers the names in rr.
-func (f *fit) note(rr dns.RR) {
-	f.seen[rr.Header().Name] = true
-	if srv, ok := rr.(*dns.SRV); ok {
-		f.seen[srv.Target] = true
-	}
-}
-
-// take tells whether there is room for a record with its glue, and takes it then.
-func (f *fit) take(rr dns.RR, glue []dns.RR) bool {
-	before := f.room
-	for _, each := range append([]dns.RR{rr}, glue...) {
-		f.room -= f.size(each)
-		f.note(each)
-	}
-	if f.room < 0 {
-		f.room = before
-		return false
-	}
-	return true
-}
-
-// notes adds those of more that there is room for.
-func (f *fit) notes(to, more []dns.RR) []dns.RR {
+// notes adds those of more that there is room for, and returns what room is left. They
+// share a name.
+func notes(to, more []dns.RR, room int, compress bool) ([]dns.RR, int) {
+	pointed := false
 	for _, rr := range more {
-		if n := f.size(rr); n <= f.room {
-			f.room -= n
-			f.note(rr)
+		if n := sizeOf(rr, pointed); n <= room {
+			room -= n
 			to = append(to, rr)
+			pointed = compress
 		}
 	}
-	return to
+	return to, room
+}
+
+// draw takes the records of an answer in random order, or in their own.
+type draw struct {
+	records []record
+	order   *[]int // nil keeps their own
+}
+
+var orders = sync.Pool{New: func() any { return new([]int) }}
+
+func (a *answer) draw() *draw {
+	d := &draw{records: a.records}
+	if a.ordered || len(a.records) < 2 {
+		return d
+	}
+	d.order = orders.Get().(*[]int)
+	*d.order = (*d.order)[:0]
+	for i := range a.records {
+		*d.order = append(*d.order, i)
+	}
+	return d
+}
+
+func (d *draw) done() {
+	if d.order != nil {
+		orders.Put(d.order)
+	}
+}
+
+// next draws the record for place i. Places come one after the other, from 0.
+func (d *draw) next(i int) *record {
+	if d.order != nil {
+		order := *d.order
+		j := i + rand.IntN(len(order)-i)
+		order[i], order[j] = order[j], order[i]
+	}
+	return d.drawn(i)
+}
+
+// drawn is the record that was drawn for place i.
+func (d *draw) drawn(i int) *record {
+	if d.order != nil {
+		i = (*d.order)[i]
+	}
+	return &d.records[i]
 }
 
 // opt is the EDNS record of the answer, nil for a client that sent none.

@@ -28,16 +28,21 @@ func askFiltered[Req, Rep any](ctx context.Context, s *Server, r *request, m *rp
 		AllowStale: set.AllowStale, MaxStaleDuration: set.MaxStale,
 		UseCache: set.UseCache, MaxAge: set.CacheMaxAge, Filter: filter,
 	}
-	rep, err := m.Call(ctx, s.cfg.Caller, req)
-	if err != nil || !set.AllowStale {
-		return rep, err
+	rep, err := m.Call(rpc.WithWatch(ctx, r.trace.watch), s.cfg.Caller, req)
+	if err != nil {
+		return nil, err
 	}
-	meta, ok := any(rep).(rpc.Reply)
+	reply, ok := any(rep).(rpc.Reply)
 	if !ok {
 		return nil, fmt.Errorf("%s: the answer does not say how old it is", m.Name)
 	}
-	age := meta.QueryMeta().LastContact
+	meta := reply.QueryMeta()
+	age := meta.LastContact
+	if dc := *env.Datacenter; meta.ResultsFilteredByACLs || age > staleFrom || dc != "" && dc != s.cfg.Datacenter {
+		r.trace.unsure = true
+	}
 	switch {
+	case !set.AllowStale:
 	case age > set.MaxStale:
 		env.Query.AllowStale = false
 		return m.Call(ctx, s.cfg.Caller, req)

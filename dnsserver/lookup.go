@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -85,7 +85,7 @@ func (s *Server) node(ctx context.Context, r *request, t target) (*answer, error
 	switch {
 	case r.asks(dns.TypeTXT):
 		for _, rr := range notes {
-			a.records = append(a.records, record{rr: rr})
+			a.add(r, record{rr: rr})
 		}
 		a.ordered = true
 	case r.settings.NodeMetaTXT && (r.Qtype == dns.TypeA || r.Qtype == dns.TypeAAAA):
@@ -140,21 +140,21 @@ func (s *Server) instances(ctx context.Context, r *request, t target, nodes []ca
 	if len(nodes) == 0 {
 		return nil
 	}
-	a := new(answer)
-	if r.Qtype == dns.TypeTXT { // a service has no texts, and gives what it has
+	a, seen := new(answer), map[string]bool{} // instances at one place are one to whoever asks
+	if r.Qtype == dns.TypeTXT {               // a service has no texts, and gives what it has
 		any := *r
 		any.Qtype = dns.TypeANY
 		r = &any
 	}
 	if r.Qtype == dns.TypeSRV {
 		for i := range nodes {
-			if rec, ok := s.srv(r, t, &nodes[i], dc, ttl); ok && !a.has(rec.rr) {
-				a.records = append(a.records, rec)
+			if rec, ok := s.srv(r, t, &nodes[i], dc, ttl); ok && isNew(seen, rec.rr) {
+				a.add(r, rec)
 			}
 		}
 	} else {
 		for i := range nodes {
-			if rr := addressRecord(r.Name, s.instanceAddress(r, &nodes[i], dc), ttl); rr != nil && !a.has(rr) {
+			if rr := addressRecord(r.Name, s.instanceAddress(r, &nodes[i], dc), ttl); rr != nil && isNew(seen, rr) {
 				s.addAddress(ctx, r, a, rr)
 			}
 		}
@@ -165,10 +165,24 @@ func (s *Server) instances(ctx context.Context, r *request, t target, nodes []ca
 	return a
 }
 
-// has tells whether the answer holds a record like rr: two instances on one address are
-// one to whoever asks for addresses.
-func (a *answer) has(rr dns.RR) bool {
-	return slices.ContainsFunc(a.records, func(other record) bool { return dns.IsDuplicate(rr, other.rr) })
+// isNew tells whether a record is unlike those seen before, and notes it.
+func isNew(seen map[string]bool, rr dns.RR) bool {
+	var key string
+	switch rr := rr.(type) {
+	case *dns.A:
+		key = string(rr.A)
+	case *dns.AAAA:
+		key = string(rr.AAAA)
+	case *dns.SRV:
+		key = rr.Target + strconv.Itoa(int(rr.Port))
+	default:
+		key = rr.String()
+	}
+	if seen[key] {
+		return false
+	}
+	seen[key] = true
+	return true
 }
 
 // addAddress adds the record of an address if the question asks for its type.
@@ -176,13 +190,11 @@ func (s *Server) addAddress(ctx context.Context, r *request, a *answer, rr dns.R
 	switch rr := rr.(type) {
 	case *dns.CNAME:
 		if r.asks(dns.TypeCNAME) || r.asks(dns.TypeA) || r.asks(dns.TypeAAAA) {
-			a.records = append(a.records, record{rr: rr})
-			a.records = append(a.records, s.chase(ctx, r, rr.Target)...)
-			a.ordered = true
+			a.add(r, record{rr: rr, chain: s.chase(ctx, r, rr.Target)})
 		}
 	default:
 		if r.asks(rr.Header().Rrtype) {
-			a.records = append(a.records, record{rr: rr})
+			a.add(r, record{rr: rr})
 		}
 	}
 }
@@ -218,5 +230,7 @@ func (s *Server) address(r *request, t target) *answer {
 	if !r.asks(rr.Header().Rrtype) {
 		return s.noRecord(r, t.domain)
 	}
-	return &answer{records: []record{{rr: rr}}}
+	a := new(answer)
+	a.add(r, record{rr: rr})
+	return a
 }

@@ -73,7 +73,7 @@ func exchange(ctx context.Context, network string, m *dns.Msg, addr string) (*dn
 const maxDepth = 5
 
 // chase finds the addresses of an alias' target: in our own domains, or of the recursors.
-func (s *Server) chase(ctx context.Context, r *request, host string) []record {
+func (s *Server) chase(ctx context.Context, r *request, host string) []dns.RR {
 	if r.depth == maxDepth {
 		return nil
 	}
@@ -81,11 +81,16 @@ func (s *Server) chase(ctx context.Context, r *request, host string) []record {
 	sub.depth++
 	sub.Name = host
 	if domain, labels, ours := s.zones.of(host); ours {
-		return s.find(ctx, &sub, parse(domain, labels)).records
+		var found []dns.RR
+		for _, rec := range s.find(ctx, &sub, parse(domain, labels)).records {
+			found = append(append(found, rec.rr), rec.chain...)
+		}
+		return found
 	}
 	if len(r.settings.Recursors) == 0 {
 		return nil
 	}
+	r.trace.unsure = true // how long it holds is for others to say
 	m := new(dns.Msg).SetQuestion(host, r.Qtype)
 	network := "tcp"
 	if r.udp {
@@ -95,11 +100,11 @@ func (s *Server) chase(ctx context.Context, r *request, host string) []record {
 	if reply == nil {
 		return nil
 	}
-	var found []record
+	var found []dns.RR
 	for _, rr := range reply.Answer {
 		switch rr.Header().Rrtype {
 		case dns.TypeCNAME, dns.TypeA, dns.TypeAAAA:
-			found = append(found, record{rr: rr})
+			found = append(found, rr)
 		}
 	}
 	return found

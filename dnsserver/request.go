@@ -5,6 +5,8 @@ import (
 	"net/netip"
 
 	"github.com/miekg/dns"
+
+	"github.com/hanse-project/hanse/rpc"
 )
 
 // request is one question that is being answered.
@@ -18,10 +20,20 @@ type request struct {
 	client netip.Addr
 	// depth is how many names led here.
 	depth int
+	// trace is what happened on the way to the answer.
+	trace *trace
+}
+
+// trace tells whether an answer can be shared.
+type trace struct {
+	// watch holds what closes when the answer changes.
+	watch rpc.WatchSet
+	// unsure tells that it may change without that, or is not for everybody.
+	unsure bool
 }
 
 func newRequest(w dns.ResponseWriter, msg *dns.Msg, settings *Settings) *request {
-	r := &request{msg: msg, Question: msg.Question[0], settings: settings}
+	r := &request{msg: msg, Question: msg.Question[0], settings: settings, trace: &trace{watch: rpc.WatchSet{}}}
 	switch from := w.RemoteAddr().(type) {
 	case *net.UDPAddr:
 		r.udp = true

@@ -55,7 +55,7 @@ func (s *Server) nodesAt(ctx context.Context, r *request, a *answer, addr netip.
 		return err
 	}
 	for _, node := range rep.Nodes {
-		a.records = append(a.records, record{rr: &dns.PTR{
+		a.add(r, record{rr: &dns.PTR{
 			Hdr: header(r.Name, dns.TypePTR, ttl(r.settings.NodeTTL)), Ptr: nodeName(node.Node, s.cfg.Datacenter, s.zones.domain),
 		}})
 	}
@@ -67,13 +67,14 @@ func (s *Server) servicesAt(ctx context.Context, r *request, a *answer, addr net
 	if err != nil {
 		return err
 	}
+	seen := map[string]bool{}
 	for _, row := range rep.ServiceNodes {
 		rr := &dns.PTR{
 			Hdr: header(r.Name, dns.TypePTR, r.settings.serviceTTL(row.ServiceName)),
 			Ptr: row.ServiceName + ".service." + s.cfg.Datacenter + "." + s.zones.domain,
 		}
-		if !a.has(rr) {
-			a.records = append(a.records, record{rr: rr})
+		if isNew(seen, rr) {
+			a.add(r, record{rr: rr})
 		}
 	}
 	return nil

@@ -20,6 +20,7 @@ type Server struct {
 	zones    zones
 	settings atomic.Pointer[Settings]
 	metrics  *metrics
+	memo     *memo
 	serial   func() uint32
 	// exchange asks another DNS server.
 	exchange func(ctx context.Context, network string, m *dns.Msg, addr string) (*dns.Msg, error)
@@ -33,6 +34,7 @@ func New(cfg Config) *Server {
 	s := &Server{
 		cfg: cfg, log: cfg.Log, zones: zones{fqdn(cfg.Domain), fqdn(cfg.AltDomain)},
 		metrics:  newMetrics(cfg.Registerer, cfg.Node),
+		memo:     newMemo(),
 		serial:   func() uint32 { return uint32(time.Now().Unix()) },
 		exchange: exchange,
 	}
@@ -101,7 +103,7 @@ func (s *Server) Run(ctx context.Context, packets []net.PacketConn, listeners []
 func (s *Server) ServeDNS(w dns.ResponseWriter, msg *dns.Msg) {
 	start := time.Now()
 	r := newRequest(w, msg, s.settings.Load())
-	reply, k := s.reply(r)
+	reply, k := s.reply(r, start)
 	s.metrics.observe(k, reply.Rcode, start)
 	if err := w.WriteMsg(reply); err != nil {
 		s.log.Debug("an answer was not sent", "question", r.Name, "client", w.RemoteAddr(), "error", err)
@@ -109,9 +111,12 @@ func (s *Server) ServeDNS(w dns.ResponseWriter, msg *dns.Msg) {
 }
 
 // reply answers a request. The kind is for what is counted.
-func (s *Server) reply(r *request) (*dns.Msg, kind) {
+func (s *Server) reply(r *request, now time.Time) (*dns.Msg, kind) {
 	if opt := r.msg.IsEdns0(); opt != nil && opt.Version() != 0 {
 		return s.message(r, &answer{rcode: dns.RcodeBadVers}), kindUnknown
+	}
+	if known := s.memo.get(r, now); known != nil {
+		return s.message(r, known.answer), known.kind
 	}
 	ctx, cancel := context.WithTimeout(s.running, lookupWithin)
 	defer cancel()
@@ -123,5 +128,9 @@ func (s *Server) reply(r *request) (*dns.Msg, kind) {
 		return s.recurse(ctx, r), kindRecursion
 	}
 	t := parse(domain, labels)
-	return s.message(r, s.find(ctx, r, t)), t.kind
+	a := s.find(ctx, r, t)
+	if t.kind == kindNode || t.kind == kindService {
+		s.memo.put(r, t.kind, a, now)
+	}
+	return s.message(r, a), t.kind
 }

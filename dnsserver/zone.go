@@ -26,7 +26,7 @@ func (s *Server) zone(ctx context.Context, r *request, t target, soa dns.RR) *an
 	}
 	a := &answer{extra: glue, ordered: true}
 	if soa != nil {
-		a.records = []record{{rr: soa}}
+		a.add(r, record{rr: soa})
 		a.authority = servers
 		return a
 	}
@@ -34,7 +34,7 @@ func (s *Server) zone(ctx context.Context, r *request, t target, soa dns.RR) *an
 		return &answer{rcode: dns.RcodeServerFailure}
 	}
 	for _, ns := range servers {
-		a.records = append(a.records, record{rr: ns})
+		a.add(r, record{rr: ns})
 	}
 	return a
 }

@@ -36,6 +36,7 @@ func (a *answerer) answer(ctx context.Context, h *rpc.Handler, req rpc.Request) 
 	call := &rpc.Call{Authz: authz}
 	q := env.Query
 	if q == nil || !h.Blocking || q.MinQueryIndex == 0 {
+		call.Watch = rpc.WatchOf(ctx)
 		return a.once(ctx, h, call, req)
 	}
 	wait := q.Wait()
