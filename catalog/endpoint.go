@@ -35,7 +35,7 @@ var (
 	HealthServiceNodes = rpc.Method[ServiceSpecificRequest, IndexedCheckServiceNodes]{Info: rpc.Info{
 		Name: "Health.ServiceNodes", Blocking: true, Class: rpc.List, Resource: rpc.ResourceService}}
 	GatewayServices = rpc.Method[ServiceSpecificRequest, IndexedGatewayServices]{Info: rpc.Info{
-		Name: "Catalog.GatewayServices", Blocking: true, Class: rpc.List, Resource: rpc.ResourceService}}
+		Name: "Catalog.GatewayServices", Blocking: true, Class: rpc.List}}
 	GetNodeInfo = rpc.Method[NodeSpecificRequest, IndexedNodeDump]{Info: rpc.Info{
 		Name: "Internal.NodeInfo", Blocking: true, Class: rpc.List, Resource: rpc.ResourceNode}}
 	NodeDump = rpc.Method[DCSpecificRequest, IndexedNodeDump]{Info: rpc.Info{
