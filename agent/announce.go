@@ -26,6 +26,8 @@ func (a *Agent) openLocal() (err error) {
 		Node: a.nodeInfo(), Caller: a.role.Caller(), Tokens: a.tokens, DataDir: a.cfg.DataDir,
 		RemoteScripts: a.cfg.EnableScriptChecks, FileScripts: a.cfg.EnableLocalScriptChecks,
 		CheckUpdateInterval: a.cfg.CheckUpdateInterval,
+		ReapEvery:           a.cfg.CheckReapInterval,
+		ReapLeast:           a.cfg.CheckDeregisterMin,
 		OutputMaxSize:       a.cfg.CheckOutputMaxSize,
 		DiscardOutput:       a.cfg.DiscardCheckOutput,
 		Members:             func() int { return len(a.lan.Members()) },

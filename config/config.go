@@ -94,6 +94,8 @@ type Config struct {
 	CheckOutputMaxSize      int           // bytes of an output that are kept
 	DiscardCheckOutput      bool          // outputs are not kept at all
 	CheckUpdateInterval     time.Duration // how long an output alone waits for the catalog; 0 sends it at once
+	CheckReapInterval       time.Duration // how often services are looked at that have been critical for long
+	CheckDeregisterMin      time.Duration // the least deregister_critical_service_after that counts
 	Definitions             []Definition  // services and checks found in the files
 	Watches                 []Definition  // watches, likewise
 
@@ -290,6 +292,8 @@ func defaults() Config {
 		CheckUpdateInterval: 5 * time.Minute,
 		CheckOutputMaxSize:  4096,
 		DNS:                 DefaultDNS(),
+		CheckReapInterval:   30 * time.Second,
+		CheckDeregisterMin:  time.Minute,
 		Protocol:            2,
 		RaftProtocol:        3,
 	}

@@ -174,6 +174,8 @@ var keys = index(
 	num("dns_config.soa.retry", func(d *draft) *int { return &d.DNS.SOA.Retry }),
 	num("dns_config.soa.expire", func(d *draft) *int { return &d.DNS.SOA.Expire }),
 	num("dns_config.soa.min_ttl", func(d *draft) *int { return &d.DNS.SOA.MinTTL }),
+	dur("check_reap_interval", func(d *draft) *time.Duration { return &d.CheckReapInterval }),
+	dur("check_deregister_interval_min", func(d *draft) *time.Duration { return &d.CheckDeregisterMin }),
 	definitions("service", "service"), definitions("services", "service"),
 	definitions("check", "check"), definitions("checks", "check"),
 	watches("watches"),

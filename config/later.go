@@ -22,8 +22,7 @@ var later = notes(map[string][]string{
 		"ports.sidecar_max_port", "ports.expose_min_port", "ports.expose_max_port", "xds", "proxy", "tls.grpc.use_auto_cert",
 		"enable_agent_tls_for_checks", "enable_xds_load_balancing", "performance.enable_xds_load_balancing", "local_proxy_config_resync_interval",
 	},
-	"gRPC is not supported yet":                {"addresses.grpc", "addresses.grpc_tls", "performance.grpc_keepalive_interval", "performance.grpc_keepalive_timeout"},
-	"services are reaped every 30s from 1m on": {"check_reap_interval", "check_deregister_interval_min"},
+	"gRPC is not supported yet": {"addresses.grpc", "addresses.grpc_tls", "performance.grpc_keepalive_interval", "performance.grpc_keepalive_timeout"},
 	"no such limit is kept yet": {
 		"limits.rpc_rate", "limits.rpc_max_burst", "limits.request_limits", "rpc_rate", "rpc_max_burst",
 	},

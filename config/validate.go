@@ -272,6 +272,8 @@ func (c *Config) checkNumbers(errs *mistakes) {
 		"limits.rpc_handshake_timeout":     c.Limits.RPCHandshakeTimeout,
 		"limits.https_handshake_timeout":   c.Limits.HTTPSHandshakeTimeout,
 		"autopilot.last_contact_threshold": c.Autopilot.LastContactThreshold,
+		"check_reap_interval":              c.CheckReapInterval,
+		"check_deregister_interval_min":    c.CheckDeregisterMin,
 	}
 	for key, d := range byKey(positive) {
 		if d <= 0 {

@@ -5,17 +5,10 @@ import (
 	"time"
 )
 
-const (
-	// reapEvery is how often services are looked at that have been critical for long.
-	reapEvery = 30 * time.Second
-	// reapLeast is the least time after which one is deregistered.
-	reapLeast = time.Minute
-)
-
 // reap deregisters services with a check that has been critical for as long as its
 // definition says, until ctx ends.
 func (s *State) reap(ctx context.Context) {
-	ticker := time.NewTicker(reapEvery)
+	ticker := time.NewTicker(s.cfg.ReapEvery)
 	defer ticker.Stop()
 	for {
 		select {
@@ -42,7 +35,7 @@ func (s *State) overdue(now time.Time) map[string]string {
 		if after <= 0 || c.row.ServiceID == "" || c.criticalSince.IsZero() {
 			continue
 		}
-		if now.Sub(c.criticalSince) >= max(after, reapLeast) {
+		if now.Sub(c.criticalSince) >= max(after, s.cfg.ReapLeast) {
 			due[c.row.ServiceID] = id
 		}
 	}

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -32,6 +33,9 @@ type Config struct {
 	// CheckUpdateInterval is how long an output may wait to reach the catalog when
 	// nothing else of its check changed; 0 sends it at once.
 	CheckUpdateInterval time.Duration
+	// ReapEvery is how often services are looked at that have been critical for long, and
+	// ReapLeast the least time after which one is deregistered; 0 are 30 seconds and a minute.
+	ReapEvery, ReapLeast time.Duration
 	// OutputMaxSize is how many bytes of an output are kept where a check does not say; 0
 	// is 4096. DiscardOutput keeps none.
 	OutputMaxSize int
@@ -94,6 +98,8 @@ type check struct {
 // New makes a state that holds what was kept in the data directory. The definitions of
 // files follow with [State.Load], and then [State.Run].
 func New(cfg Config) (*State, error) {
+	cfg.ReapEvery = cmp.Or(cfg.ReapEvery, 30*time.Second)
+	cfg.ReapLeast = cmp.Or(cfg.ReapLeast, time.Minute)
 	s := &State{
 		cfg: cfg, log: cfg.Log.Named("local"), services: map[string]*service{}, checks: map[string]*check{},
 		aliases: newAliases(), queue: newQueue(), kick: make(chan struct{}, 1), look: make(chan struct{}, 1),
