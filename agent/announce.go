@@ -25,6 +25,7 @@ func (a *Agent) openLocal() (err error) {
 	a.local, err = local.New(local.Config{
 		Node: a.nodeInfo(), Caller: a.role.Caller(), Tokens: a.tokens, DataDir: a.cfg.DataDir,
 		RemoteScripts: a.cfg.EnableScriptChecks, FileScripts: a.cfg.EnableLocalScriptChecks,
+		SidecarPorts:        local.Ports{Min: a.cfg.Ports.SidecarMin, Max: a.cfg.Ports.SidecarMax},
 		CheckUpdateInterval: a.cfg.CheckUpdateInterval,
 		ReapEvery:           a.cfg.CheckReapInterval,
 		ReapLeast:           a.cfg.CheckDeregisterMin,

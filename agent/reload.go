@@ -124,7 +124,7 @@ var settings = map[string]string{
 	"HTTP.AllowWriteFrom": "http_config.allow_write_http_from", "TLS.ServerName": "server_name",
 	"Telemetry.PrometheusRetention": "telemetry.prometheus_retention_time",
 	"Log.Syslog":                    "enable_syslog", "Log.SyslogFacility": "syslog_facility",
-	"Ports.GRPCTLS": "ports.grpc_tls",
+	"Ports.GRPCTLS": "ports.grpc_tls", "Ports.SidecarMin": "ports.sidecar_min_port", "Ports.SidecarMax": "ports.sidecar_max_port",
 }
 
 // inTLS are the fields of a TLS interface whose settings begin with tls.

@@ -114,6 +114,9 @@ type Ports struct {
 	DNS     int
 	GRPC    int
 	GRPCTLS int
+	// SidecarMin to SidecarMax are given to sidecars that name no port; 0 gives none.
+	SidecarMin int
+	SidecarMax int
 }
 
 // UnixSockets is what a socket file of the HTTP API belongs to; "" leaves it
@@ -267,7 +270,7 @@ func defaults() Config {
 		Domain:                "consul",
 		EncryptVerifyIncoming: true,
 		EncryptVerifyOutgoing: true,
-		Ports:                 Ports{Server: 8300, SerfLAN: 8301, SerfWAN: 8302, HTTP: 8500, HTTPS: -1, DNS: 8600, GRPC: -1, GRPCTLS: -1},
+		Ports:                 Ports{Server: 8300, SerfLAN: 8301, SerfWAN: 8302, HTTP: 8500, HTTPS: -1, DNS: 8600, GRPC: -1, GRPCTLS: -1, SidecarMin: 21000, SidecarMax: 21255},
 		GossipLAN:             Gossip{200 * time.Millisecond, 3, time.Second, 500 * time.Millisecond, 4, 4},
 		GossipWAN:             Gossip{500 * time.Millisecond, 3, 5 * time.Second, 3 * time.Second, 4, 6},
 		RetryJoinLAN:          RetryJoin{Interval: 30 * time.Second},

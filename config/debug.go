@@ -22,6 +22,7 @@ func (c *Config) Debug() map[string]any {
 		"HTTPPort": c.Ports.HTTP, "HTTPSPort": c.Ports.HTTPS,
 		"DNSAddrs": dnsURLs(c.DNSAddrs), "DNSPort": c.Ports.DNS,
 		"ServerPort": c.Ports.Server, "SerfPortLAN": c.Ports.SerfLAN, "SerfPortWAN": c.Ports.SerfWAN,
+		"ConnectSidecarMinPort": c.Ports.SidecarMin, "ConnectSidecarMaxPort": c.Ports.SidecarMax,
 		"TaggedAddresses": c.TaggedAddresses(), "TranslateWANAddrs": c.TranslateWANAddr,
 
 		// What is not served yet is shown as off, whatever was configured.

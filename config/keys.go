@@ -48,6 +48,8 @@ var keys = index(
 	num("ports.dns", func(d *draft) *int { return &d.Ports.DNS }),
 	num("ports.grpc", func(d *draft) *int { return &d.Ports.GRPC }),
 	num("ports.grpc_tls", func(d *draft) *int { return &d.Ports.GRPCTLS }),
+	num("ports.sidecar_min_port", func(d *draft) *int { return &d.Ports.SidecarMin }),
+	num("ports.sidecar_max_port", func(d *draft) *int { return &d.Ports.SidecarMax }),
 	str("unix_sockets.user", func(d *draft) *string { return &d.UnixSockets.User }),
 	str("unix_sockets.group", func(d *draft) *string { return &d.UnixSockets.Group }),
 	str("unix_sockets.mode", func(d *draft) *string { return &d.UnixSockets.Mode }),

@@ -180,7 +180,7 @@ func TestEveryFlagArrives(t *testing.T) {
 		"retry-join-wan": {c.RetryJoinWAN.Addrs[0], "j5"}, "retry-interval": {c.RetryJoinLAN.Interval, time.Second},
 		"retry-interval-wan": {c.RetryJoinWAN.Interval, 2 * time.Second}, "retry-max": {c.RetryJoinLAN.MaxAttempts, 4},
 		"retry-max-wan": {c.RetryJoinWAN.MaxAttempts, 5}, "rejoin": {c.RejoinAfterLeave, true}, "ui": {c.UI, true},
-		"ports": {c.Ports, Ports{Server: 3, SerfLAN: 4, SerfWAN: 5, HTTP: 1, HTTPS: -1, DNS: 2, GRPC: -1, GRPCTLS: -1}},
+		"ports": {c.Ports, Ports{Server: 3, SerfLAN: 4, SerfWAN: 5, HTTP: 1, HTTPS: -1, DNS: 2, GRPC: -1, GRPCTLS: -1, SidecarMin: 21000, SidecarMax: 21255}},
 		"http":  {c.HTTPAddrs[0], "127.0.0.3:1"}, "recursor": {c.Recursors[0], "9.9.9.9:53"}, "protocol": {c.Protocol, 3},
 		"raft": {c.RaftProtocol, 3},
 		"log":  {fmt.Sprint(c.Log), fmt.Sprint(Log{"TRACE", true, "/l", 10, 2 * time.Hour, 7, true, "LOCAL0"})},

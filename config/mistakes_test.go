@@ -53,6 +53,8 @@ func TestMistakesNameKeyAndFix(t *testing.T) {
 		{`retry_join = 1`, "retry_join", "list of strings"},
 		{`protocol = 1`, "protocol", "use 2 or 3"},
 		{`raft_protocol = 2`, "raft_protocol", "only 3"},
+		{`ports { sidecar_min_port = 22000 }`, "ports.sidecar_min_port", "22000 to 21255"},
+		{`ports { sidecar_max_port = 70000 }`, "ports.sidecar_min_port", "use 1 to 65535"},
 		{`bind_addr = "localhost"`, "bind_addr", "not an IP address"},
 		{`bind_addr = "10.0.0.1:8300"`, "bind_addr", "not an IP address"},
 		{`bind_addr = "10.0.0.1 10.0.0.2"`, "bind_addr", "exactly one"},

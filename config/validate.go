@@ -234,6 +234,9 @@ func (c *Config) checkPorts(errs *mistakes) {
 	check("ports.dns", c.Ports.DNS, true)
 	check("ports.grpc", c.Ports.GRPC, true)
 	check("ports.grpc_tls", c.Ports.GRPCTLS, true)
+	if low, high := c.Ports.SidecarMin, c.Ports.SidecarMax; low < 0 || high > 65535 || low > high {
+		errs.add("ports.sidecar_min_port", "with ports.sidecar_max_port it makes the range of %d to %d: use 1 to 65535, the lower number first, or 0 for both", low, high)
+	}
 	if wrong {
 		return
 	}

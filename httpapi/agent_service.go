@@ -194,6 +194,9 @@ func (a *API) agentServiceRegister(_ http.ResponseWriter, r *request) (any, erro
 		return nil, badRequest("Missing service name")
 	}
 	names := []string{def.Name}
+	if side := def.SidecarName(); side != "" {
+		names = append(names, side)
+	}
 	id := def.ID
 	if id == "" {
 		id = def.Name

@@ -104,7 +104,7 @@ func (d decoder) structure(path string, v any, into reflect.Value) error {
 		}
 		seen[name] = key
 		field := into.FieldByNameFunc(func(f string) bool { return strings.EqualFold(f, name) })
-		if !field.IsValid() {
+		if !field.CanSet() {
 			return fmt.Errorf("json: unknown field %q", at)
 		}
 		if err := d.decode(at, fields[key], field); err != nil {

@@ -25,13 +25,16 @@ type Service struct {
 	// Token is what the service is registered in the catalog with.
 	Token     string            `json:",omitempty"`
 	Proxy     *catalog.Proxy    `json:",omitempty"`
-	Connect   *catalog.Connect  `json:",omitempty"`
+	Connect   *Connect          `json:",omitempty"`
 	Locality  *catalog.Locality `json:",omitempty"`
 	Namespace string            `json:",omitempty"`
 	Partition string            `json:",omitempty"`
 	// Check stands beside Checks, for one.
 	Check  []*Check `json:",omitempty"`
 	Checks []*Check `json:",omitempty"`
+
+	// sidecarOf is the ID of the service that this one came with, and goes with.
+	sidecarOf string
 }
 
 // Check is the definition of a check. See
@@ -130,7 +133,7 @@ func (d *Service) row() *catalog.NodeService {
 	row := &catalog.NodeService{
 		Kind: d.Kind, ID: d.ID, Service: d.Name, Tags: d.Tags, Address: d.Address, TaggedAddresses: d.TaggedAddresses,
 		Meta: d.Meta, Port: d.Port, SocketPath: d.SocketPath, Weights: d.Weights, EnableTagOverride: d.EnableTagOverride,
-		Locality: d.Locality,
+		Locality: d.Locality, LocallyRegisteredAsSidecar: d.sidecarOf != "",
 	}
 	if row.Tags == nil {
 		row.Tags = catalog.Tags{}
@@ -145,8 +148,7 @@ func (d *Service) row() *catalog.NodeService {
 		row.Proxy = *d.Proxy
 	}
 	if d.Connect != nil {
-		row.Connect = *d.Connect
-		row.Connect.SidecarService = nil // a definition of its own, which agents do not send
+		row.Connect = catalog.Connect{Native: d.Connect.Native, PeerMeta: d.Connect.PeerMeta}
 	}
 	return row
 }

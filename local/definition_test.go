@@ -21,7 +21,7 @@ import (
 // newState makes a state that nobody carries to a catalog.
 func newState(t testing.TB, change func(*Config)) *State {
 	t.Helper()
-	cfg := Config{Node: catalog.RegisterRequest{Node: "n", Address: "127.0.0.1"}, Members: func() int { return 1 }, Log: hclog.NewNullLogger()}
+	cfg := Config{Node: catalog.RegisterRequest{Node: "n", Address: "127.0.0.1"}, Members: func() int { return 1 }, SidecarPorts: Ports{21000, 21255}, Log: hclog.NewNullLogger()}
 	if change != nil {
 		change(&cfg)
 	}
@@ -298,6 +298,7 @@ func FuzzDefinition(f *testing.F) {
 	f.Add([]byte(`{"Name":"x","Port":80,"Check":{"TTL":"5s"},"Proxy":{"Config":{"a":[1,{"b":null}]}}}`))
 	f.Add([]byte(`{"name":"x","checks":[{"http":"http://x","interval":"1s","header":{"a":["b"]}}],"weights":null}`))
 	f.Add([]byte(`{"tagged_addresses":{"lan":{"address":"::","port":1e99}},"connect":{"sidecar_service":{}}}`))
+	f.Add([]byte(`{"name":"x","connect":{"sidecar_service":{"port":1,"proxy":{"config":{"a":[null]}},"checks":[null,{"ttl":"1s"}]}}}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		s := newState(t, nil)
 		err := s.registerJSON(string(body))

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -9,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -35,8 +37,11 @@ type files struct {
 
 // keptService and keptCheck are the content of a file.
 type (
-	keptService struct{ Service *Service }
-	keptCheck   struct{ Check *Check }
+	keptService struct {
+		Service   *Service
+		SidecarOf string `json:",omitempty"`
+	}
+	keptCheck struct{ Check *Check }
 )
 
 // keptState is how a TTL check was.
@@ -92,7 +97,7 @@ func fileOf(folder, id string) string {
 }
 
 func (f *files) saveService(def *Service) error {
-	return f.save(fileOf(servicesDir, def.ID), keptService{def}, true)
+	return f.save(fileOf(servicesDir, def.ID), keptService{def, def.sidecarOf}, true)
 }
 
 func (f *files) saveCheck(def *Check) error {
@@ -176,9 +181,12 @@ func (f *files) loadServices() []*Service {
 	var all []*Service
 	for _, kept := range load[keptService](f, servicesDir) {
 		if kept.Service != nil {
+			kept.Service.sidecarOf = kept.SidecarOf
 			all = append(all, kept.Service)
 		}
 	}
+	// Sidecars come after what they belong to.
+	slices.SortStableFunc(all, func(a, b *Service) int { return cmp.Compare(a.sidecarOf, b.sidecarOf) })
 	return all
 }
 

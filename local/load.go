@@ -2,7 +2,9 @@ package local
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -13,6 +15,12 @@ import (
 type set struct {
 	services map[string]*Service
 	checks   map[string]*Check
+	sources  map[string]string // the files of the services
+}
+
+// wrong is what is wrong with a service, with the file it is from.
+func (s *set) wrong(id string, err error) error {
+	return fmt.Errorf("%s: service %q: %w", s.sources[id], id, err)
 }
 
 // Load registers what the files of a configuration define, in the place of what earlier
@@ -21,12 +29,12 @@ type set struct {
 // The first call also takes in what was kept in the data directory. Where both know an
 // ID, the file's word stands.
 func (s *State) Load(defs []config.Definition) error {
+	s.change.Lock()
+	defer s.change.Unlock()
 	wanted, err := s.readAll(defs)
 	if err != nil {
 		return err
 	}
-	s.change.Lock()
-	defer s.change.Unlock()
 	s.removeUndefined(wanted)
 	for _, def := range wanted.services {
 		s.loadService(def)
@@ -45,21 +53,27 @@ func (s *State) Load(defs []config.Definition) error {
 // configuration would find it.
 func Validate(cfg *config.Config) error {
 	s := &State{
-		cfg: Config{RemoteScripts: cfg.EnableScriptChecks, FileScripts: cfg.EnableLocalScriptChecks},
-		log: hclog.NewNullLogger(),
+		cfg: Config{
+			RemoteScripts: cfg.EnableScriptChecks, FileScripts: cfg.EnableLocalScriptChecks,
+			SidecarPorts: Ports{cfg.Ports.SidecarMin, cfg.Ports.SidecarMax},
+		},
+		log: hclog.NewNullLogger(), loaded: true,
 	}
 	_, err := s.readAll(cfg.Definitions)
 	return err
 }
 
-// readAll decodes and checks definitions.
+// readAll decodes and checks definitions. The caller holds s.change.
 func (s *State) readAll(defs []config.Definition) (*set, error) {
-	all := &set{map[string]*Service{}, map[string]*Check{}}
+	all := &set{map[string]*Service{}, map[string]*Check{}, map[string]string{}}
 	scripts := s.cfg.RemoteScripts || s.cfg.FileScripts
 	for _, d := range defs {
 		if err := s.read(all, d, scripts); err != nil {
 			return nil, err
 		}
+	}
+	if err := s.readSidecars(all, scripts); err != nil {
+		return nil, err
 	}
 	for id, c := range all.checks {
 		if c.ServiceID == "" {
@@ -71,6 +85,49 @@ func (s *State) readAll(defs []config.Definition) (*set, error) {
 		}
 	}
 	return all, nil
+}
+
+// readSidecars adds the proxies that come with services. Each has its port, the one that
+// it had before if possible.
+func (s *State) readSidecars(all *set, scripts bool) error {
+	taken := s.takenPorts(func(e *service) bool { return !e.fromFile })
+	if !s.loaded {
+		for _, def := range s.files.loadServices() {
+			taken[def.Port] = true
+		}
+	}
+	var sides []*Service
+	for _, id := range slices.Sorted(maps.Keys(all.services)) {
+		def := all.services[id]
+		side, err := def.sidecar()
+		if err != nil {
+			return all.wrong(id, err)
+		}
+		if side != nil {
+			sides = append(sides, side)
+		} else {
+			taken[def.Port] = true
+		}
+	}
+	for _, side := range sides {
+		taken[all.services[side.sidecarOf].Port] = true
+		if _, twice := all.services[side.ID]; twice {
+			return all.wrong(side.sidecarOf, invalidf("its sidecar_service has the ID of another service, %q: give that one another ID", side.ID))
+		}
+		if side.Port > 0 {
+			taken[side.Port] = true
+		}
+	}
+	if without, err := s.assign(sides, taken); err != nil {
+		return all.wrong(without, err)
+	}
+	for _, side := range sides {
+		if err := s.finish(side, scripts, errFileScripts); err != nil {
+			return all.wrong(side.sidecarOf, err)
+		}
+		all.services[side.ID] = side
+	}
+	return nil
 }
 
 // read adds one definition to a set.
@@ -108,7 +165,7 @@ func (s *State) read(all *set, d config.Definition, scripts bool) error {
 	for _, w := range def.warnings() {
 		s.log.Warn(w, "service", def.Name)
 	}
-	all.services[def.ID] = def
+	all.services[def.ID], all.sources[def.ID] = def, d.Source
 	return nil
 }
 
@@ -132,7 +189,9 @@ func (s *State) removeUndefined(wanted *set) {
 		s.report("check", id, s.removeCheck(id))
 	}
 	for _, id := range services {
-		s.report("service", id, s.removeService(id))
+		if _, _, _, there := s.Service(id); there { // it may have gone with another
+			s.report("service", id, s.removeService(id))
+		}
 	}
 }
 
@@ -165,6 +224,10 @@ func (s *State) loadService(def *Service) {
 	}
 	s.report("service", def.ID, s.files.removeService(def.ID))
 	s.put(def, true)
+	if !def.wantsSidecar() && s.hasSidecar(def.ID) {
+		id := def.ID + sidecarSuffix
+		s.report("service", id, s.removeService(id))
+	}
 	for _, c := range def.Checks {
 		s.restoreState(c)
 	}
@@ -200,6 +263,10 @@ func (s *State) loadKept() {
 			s.log.Warn("a service that was registered before is left out", "service", def.ID, "error", err)
 			continue
 		}
+		if def.sidecarOf != "" && !s.belongs(def) {
+			s.report("service", def.ID, s.files.removeService(def.ID))
+			continue
+		}
 		s.put(def, false)
 		for _, c := range def.Checks {
 			s.restoreState(c)
@@ -209,6 +276,14 @@ func (s *State) loadKept() {
 		def.complete()
 		s.loadKeptCheck(def)
 	}
+}
+
+// belongs tells whether the service of a sidecar that was kept is there, and has it.
+func (s *State) belongs(side *Service) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	of := s.services[side.sidecarOf]
+	return of != nil && !of.fromFile && of.def.wantsSidecar()
 }
 
 func (s *State) loadKeptCheck(def *Check) {

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"errors"
 	"hash/maphash"
 	"maps"
 	"reflect"
@@ -18,22 +19,79 @@ func (s *State) RegisterService(def *Service, replace bool) error {
 	if err := s.validate(def, s.cfg.RemoteScripts, errRemoteScripts); err != nil {
 		return err
 	}
-	defer s.lane(def.ID)()
-	kept := def
-	if !replace {
-		kept = s.withOthers(def)
-	}
-	if err := s.files.saveService(kept); err != nil {
+	defer s.laneOf(def.ID, def.wantsSidecar())()
+	side, err := s.sidecarOf(def, s.cfg.RemoteScripts, errRemoteScripts)
+	if err != nil {
 		return err
 	}
-	for _, w := range def.warnings() {
-		s.log.Warn(w, "service", def.Name)
+	all := []*Service{def}
+	if side != nil {
+		all = append(all, side)
 	}
-	s.put(kept, false)
-	if replace {
-		return s.removeOthers(def)
+	if err := s.take(all, replace); err != nil {
+		return err
+	}
+	if side == nil && s.hasSidecar(def.ID) {
+		return s.removeService(def.ID + sidecarSuffix)
 	}
 	return nil
+}
+
+// take keeps definitions and makes them the registered ones: all, or none if one cannot be
+// kept. The caller holds their lanes.
+func (s *State) take(defs []*Service, replace bool) error {
+	kept := slices.Clone(defs)
+	for i, def := range defs {
+		if !replace {
+			kept[i] = s.withOthers(def)
+		}
+		if err := s.files.saveService(kept[i]); err != nil {
+			return errors.Join(err, s.keepAgain(defs[:i]))
+		}
+	}
+	for i, def := range defs {
+		for _, w := range def.warnings() {
+			s.log.Warn(w, "service", def.Name)
+		}
+		s.put(kept[i], false)
+	}
+	if !replace {
+		return nil
+	}
+	for _, def := range defs {
+		if err := s.removeOthers(def); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keepAgain puts what is registered in the place of definitions that were kept too early.
+func (s *State) keepAgain(defs []*Service) error {
+	var errs []error
+	for _, def := range defs {
+		s.mu.Lock()
+		old := s.services[def.ID]
+		s.mu.Unlock()
+		if old == nil || old.fromFile {
+			errs = append(errs, s.files.removeService(def.ID))
+		} else {
+			errs = append(errs, s.files.saveService(old.def))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// laneOf is lane for a service that may have a sidecar, which has a lane of its own: with
+// one nobody else changes anything meanwhile.
+func (s *State) laneOf(id string, sidecar bool) (leave func()) {
+	leave = s.lane(id)
+	if !sidecar && !s.hasSidecar(id) {
+		return leave // and nobody gives it one before leave
+	}
+	leave()
+	s.change.Lock()
+	return s.change.Unlock
 }
 
 // lane waits until nobody else changes the service or everything.
@@ -303,13 +361,14 @@ func (s *State) disown(id string) error {
 	return s.files.saveService(&def)
 }
 
-// DeregisterService forgets a service and its checks.
+// DeregisterService forgets a service, its checks, and the sidecar that came with it.
 func (s *State) DeregisterService(id string) error {
-	defer s.lane(id)()
+	defer s.laneOf(id, false)()
 	return s.removeService(id)
 }
 
-// removeService is DeregisterService for who holds s.change.
+// removeService is DeregisterService for who holds s.change, or the lane of a service
+// without a sidecar.
 func (s *State) removeService(id string) error {
 	s.mu.Lock()
 	e, known := s.services[id]
@@ -337,6 +396,9 @@ func (s *State) removeService(id string) error {
 	s.mu.Unlock()
 	for _, c := range checks {
 		s.runner.Remove(c)
+	}
+	if s.hasSidecar(id) {
+		return s.removeService(id + sidecarSuffix)
 	}
 	return nil
 }

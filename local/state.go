@@ -30,6 +30,8 @@ type Config struct {
 	// RemoteScripts allows script checks from everywhere, FileScripts from files.
 	RemoteScripts bool
 	FileScripts   bool
+	// SidecarPorts are given to sidecars that name none.
+	SidecarPorts Ports
 	// CheckUpdateInterval is how long an output may wait to reach the catalog when
 	// nothing else of its check changed; 0 sends it at once.
 	CheckUpdateInterval time.Duration
