@@ -22,6 +22,7 @@ import (
 	"github.com/hanse-project/hanse/local"
 	"github.com/hanse-project/hanse/metrics"
 	"github.com/hanse-project/hanse/operator"
+	"github.com/hanse-project/hanse/rexec"
 	"github.com/hanse-project/hanse/rpc"
 	"github.com/hanse-project/hanse/wan"
 	"github.com/hanse-project/hanse/watch"
@@ -71,6 +72,7 @@ type Agent struct {
 	events  *event.History
 	tokens  *acltoken.Store
 	watches *watch.Runner
+	exec    *rexec.Runner // nil if remote execution is off
 	http    *httpFaces
 	dns     *dnsFace
 	parts   parts
@@ -130,6 +132,7 @@ func New(cfg *config.Config, opts Options) (_ *Agent, err error) {
 	if err := a.openLocal(); err != nil {
 		return nil, err
 	}
+	a.openExec()
 	if err := a.openHTTP(); err != nil {
 		return nil, err
 	}
@@ -202,6 +205,7 @@ const (
 	dnsWithin   = 2 * time.Second
 	localWithin = 5 * time.Second
 	watchWithin = 5 * time.Second
+	execWithin  = 5 * time.Second
 	// coordinateWithin is for a call in flight, which ends with its context.
 	coordinateWithin = time.Second
 	joinWithin       = 2 * time.Second
@@ -220,6 +224,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.parts.run("services and checks", localWithin, a.fail, a.presence.keep(a.local.Run))
 	if !a.cfg.DisableCoordinates {
 		a.parts.run("the coordinate", coordinateWithin, a.fail, a.sender().Run)
+	}
+	if a.exec != nil {
+		a.parts.run("remote execution", execWithin, a.fail, a.exec.Run)
 	}
 	a.parts.run("HTTP", httpWithin, a.fail, a.http.run)
 	a.parts.run("DNS", dnsWithin, a.fail, a.dns.run)

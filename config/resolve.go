@@ -342,6 +342,9 @@ func (d *draft) advise() {
 	if d.Bootstrap && !d.dev && d.Server {
 		d.warn("bootstrap mode is on: do not enable it on more than one server of a datacenter")
 	}
+	if !d.DisableRemoteExec {
+		d.warn("disable_remote_exec is false: whoever may write keys and fire events in this datacenter can run commands here")
+	}
 	if d.EnableScriptChecks {
 		for _, addr := range d.HTTPAddrs {
 			if ip, err := netip.ParseAddrPort(addr); err == nil && !ip.Addr().IsLoopback() {

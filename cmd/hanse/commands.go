@@ -14,6 +14,7 @@ var commands = []command{
 	configWrite,
 	demoCommand,
 	eventCommand,
+	execCommand,
 	forceLeave,
 	info,
 	join,
