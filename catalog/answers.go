@@ -80,10 +80,16 @@ func (a *answers) of(v *store.View, index, service, name string) *answer {
 		return known
 	}
 	instances := instancesOf(v.Unwatched(), index, service)
+	var older []CheckServiceNode
+	if known != nil {
+		older = known.instances
+	}
+	remember(instances, older)
 	fresh := &answer{index: at, instances: instances, flat: sync.OnceValue(func() []*ServiceNode {
 		flat := make([]*ServiceNode, len(instances))
 		for i, in := range instances {
 			flat[i] = flatten(in.Node, in.Service)
+			flat[i].encoded = new(encoded)
 		}
 		return flat
 	})}

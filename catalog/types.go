@@ -96,6 +96,8 @@ type ServiceNode struct {
 	ServiceLocality          *Locality `bexpr:"-"`
 	PeerName                 string    `json:",omitempty"`
 	Revision                 `bexpr:"-"`
+
+	encoded *encoded
 }
 
 // The states of a check.
@@ -166,6 +168,8 @@ type CheckServiceNode struct {
 	Node    *Node
 	Service *NodeService
 	Checks  []*HealthCheck
+
+	encoded *encoded
 }
 
 // NodeServices is a node with its services by ID.

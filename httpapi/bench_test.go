@@ -103,3 +103,28 @@ func get(b *testing.B, transport *http.Transport, s *httptest.Server) {
 	_, _ = io.Copy(io.Discard, rep.Body)
 	rep.Body.Close()
 }
+
+func BenchmarkHealthOf1000(b *testing.B) {
+	face, _ := newFace(b, nil)
+	for i := range 1000 {
+		body := fmt.Sprintf(`{"Node":"n%04d","Address":"10.0.0.1","Service":{"Service":"web","Tags":["v1"],"Port":80},
+			"Check":{"CheckID":"web","ServiceID":"web","Status":"passing"}}`, i)
+		w := &nowhere{header: http.Header{}, status: http.StatusOK}
+		face.ServeHTTP(w, &http.Request{
+			Method: "PUT", URL: &url.URL{Path: "/v1/catalog/register"}, RemoteAddr: "127.0.0.1:1",
+			Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body)),
+		})
+		if w.status != http.StatusOK {
+			b.Fatalf("status %d", w.status)
+		}
+	}
+	u := &url.URL{Path: "/v1/health/service/web", RawQuery: "passing"}
+	b.ReportAllocs()
+	for b.Loop() {
+		w := &nowhere{header: http.Header{}, status: http.StatusOK}
+		face.ServeHTTP(w, &http.Request{Method: "GET", URL: u, Body: http.NoBody, RemoteAddr: "127.0.0.1:1"})
+		if w.status != http.StatusOK || w.bytes < 100_000 {
+			b.Fatalf("status %d, %d bytes", w.status, w.bytes)
+		}
+	}
+}

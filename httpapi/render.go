@@ -13,6 +13,7 @@ import (
 	"github.com/klauspost/compress/gzhttp"
 	"github.com/klauspost/compress/gzip"
 
+	"github.com/hanse-project/hanse/catalog"
 	"github.com/hanse-project/hanse/kv"
 	"github.com/hanse-project/hanse/rpc"
 )
@@ -161,23 +162,44 @@ func (a *API) render(w http.ResponseWriter, r *request, value any) {
 
 // encode appends the JSON of value to buf.
 func encode(buf []byte, value any, pretty bool) ([]byte, error) {
-	if entries, ok := value.([]*kv.Entry); ok {
-		buf = appendEntries(buf, entries)
-	} else {
-		plain, err := json.Marshal(value)
-		if err != nil {
-			return nil, err
-		}
-		buf = append(buf, plain...)
-	}
-	if !pretty {
-		return buf, nil
+	buf, err := appendValue(buf, value)
+	if err != nil || !pretty {
+		return buf, err
 	}
 	var out bytes.Buffer
 	if err := json.Indent(&out, buf, "", "    "); err != nil {
 		return nil, err
 	}
 	return append(out.Bytes(), '\n'), nil
+}
+
+// appendValue appends the JSON of value. The rows that agents are asked for most have
+// faster ways than encoding/json, to the same bytes.
+func appendValue(buf []byte, value any) ([]byte, error) {
+	switch rows := value.(type) {
+	case []*kv.Entry:
+		return appendEntries(buf, rows), nil
+	case []catalog.CheckServiceNode:
+		return appendRows(buf, len(rows), func(buf []byte, i int) ([]byte, error) { return rows[i].AppendJSON(buf) })
+	case []*catalog.ServiceNode:
+		return appendRows(buf, len(rows), func(buf []byte, i int) ([]byte, error) { return rows[i].AppendJSON(buf) })
+	}
+	plain, err := json.Marshal(value)
+	return append(buf, plain...), err
+}
+
+// appendRows appends a list of n rows, each by appendRow.
+func appendRows(buf []byte, n int, appendRow func(buf []byte, i int) ([]byte, error)) (_ []byte, err error) {
+	buf = append(buf, '[')
+	for i := range n {
+		if i > 0 {
+			buf = append(buf, ',')
+		}
+		if buf, err = appendRow(buf, i); err != nil {
+			return nil, err
+		}
+	}
+	return append(buf, ']'), nil
 }
 
 // gzipFrom is the size, in bytes, from which an answer is compressed for those who

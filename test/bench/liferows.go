@@ -19,6 +19,7 @@ func lifeSection() section {
 		{"kill", measureKill},
 		{"dev", measureDev},
 		{"idle", measureIdle},
+		{"clients", measureClients},
 	}}
 }
 

@@ -86,6 +86,7 @@ func sections() []section {
 		loadSection("one server", 1),
 		loadSection("three servers", 3),
 		dnsSection(),
+		serviceSection(),
 		wanSection(),
 		lifeSection(),
 		sizeSection(),

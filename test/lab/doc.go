@@ -17,6 +17,6 @@
 //     that is done to packets. This takes root, and HANSE_LAB=1 in the environment.
 //
 // Every agent has an address of its own, in 127.0.0.0/8 or in its namespace. Whatever a
-// test waits for, it waits for with [Until]: there is a minute for it, and the failure
+// test waits for, it waits for with [Until]: there are two minutes for it, and the failure
 // says what was missing last.
 package lab
