@@ -201,7 +201,9 @@ func measureClients(b *bench, _ *setup) error {
 func (b *bench) endClients(server, killed, left *agent) error {
 	start := time.Now()
 	killed.end(syscall.SIGKILL)
-	if err := until(b.ctx, func() error { return b.lists(server, "/v1/health/node/"+killed.name+"?filter=Status+%3D%3D+critical", 1) }); err != nil {
+	if err := until(b.ctx, func() error {
+		return b.lists(server, "/v1/health/node/"+killed.name+"?filter=Status+%3D%3D+critical", 1)
+	}); err != nil {
 		return err
 	}
 	failed := time.Since(start)
