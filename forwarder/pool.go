@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/yamux"
@@ -14,8 +15,10 @@ import (
 )
 
 const (
-	// watchEvery is how often sessions are looked at.
+	// watchEvery is how often sessions are looked at while calls are open, and restEvery
+	// while all rest.
 	watchEvery = 100 * time.Millisecond
+	restEvery  = time.Second
 	// slowDial is how long a connection may take before its server is suspected.
 	slowDial = 300 * time.Millisecond
 	// maxSessions bounds the sessions to one server, which takes 100 from one address.
@@ -37,6 +40,10 @@ type pool struct {
 	// exists tells whether a datacenter is known to exist.
 	exists func(dc string) bool
 
+	// resting is set while the watcher looks rarely, and stirred ends that.
+	resting atomic.Bool
+	stirred chan struct{}
+
 	mu    sync.Mutex
 	peers map[peer]*connections
 	all   map[*session]struct{}
@@ -56,7 +63,7 @@ type dialing struct {
 }
 
 func newPool(d *Dialer, t *tasks, m *metrics) *pool {
-	return &pool{dialer: d, tasks: t, metrics: m, peers: make(map[peer]*connections), all: make(map[*session]struct{})}
+	return &pool{dialer: d, tasks: t, metrics: m, stirred: make(chan struct{}, 1), peers: make(map[peer]*connections), all: make(map[*session]struct{})}
 }
 
 // call makes c at p. Its error is a [*notBegun], [*lost] or [*ended] if there was no
@@ -174,6 +181,7 @@ func (l *pool) dial(p peer, d *dialing) {
 		l.countLocked(p.dc)
 	}
 	l.mu.Unlock()
+	l.stir()
 	d.err = err
 	close(d.done)
 	if err != nil {
@@ -195,7 +203,7 @@ func (l *pool) connect(p peer) (*session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", p.addr, err)
 	}
-	s, err := newSession(p, conn)
+	s, err := newSession(p, conn, l.stir)
 	if err != nil {
 		conn.Close()
 	}
@@ -261,21 +269,46 @@ func (l *pool) sendPing(s *session) {
 	})
 }
 
-// watch looks after all sessions until ctx ends.
+// watch looks after all sessions until ctx ends. An idle agent has nothing to look at
+// but sessions that rest, and sleeps.
 func (l *pool) watch(ctx context.Context) {
-	tick := time.NewTicker(watchEvery)
-	defer tick.Stop()
+	timer := time.NewTimer(watchEvery)
+	defer timer.Stop()
 	var sessions []*session
 	for {
 		select {
-		case <-tick.C:
+		case <-timer.C:
+			// Set first, since a call may begin behind the look at its session.
+			l.resting.Store(true)
 			sessions = l.snapshot(sessions[:0])
+			next := restEvery
 			for _, s := range sessions {
-				l.carryOut(s, s.check())
+				verdict, rests := s.check()
+				l.carryOut(s, verdict)
+				if !rests {
+					next = watchEvery
+				}
 			}
 			clear(sessions)
+			if next == watchEvery {
+				l.resting.Store(false)
+			}
+			timer.Reset(next)
+		case <-l.stirred:
+			timer.Reset(watchEvery)
 		case <-ctx.Done():
 			return
+		}
+	}
+}
+
+// stir has the watcher look often again. It is called whenever a call or a session has
+// begun.
+func (l *pool) stir() {
+	if l.resting.Load() && l.resting.CompareAndSwap(true, false) {
+		select {
+		case l.stirred <- struct{}{}:
+		default:
 		}
 	}
 }

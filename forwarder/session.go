@@ -52,8 +52,9 @@ type session struct {
 	conn *muxConn
 	mux  *yamux.Session
 
-	// begun counts the calls that were started.
+	// begun counts the calls that were started. Each calls stir, once it is counted.
 	begun atomic.Uint64
+	stir  func()
 
 	mu      sync.Mutex
 	idle    []*stream // the last used is at the end
@@ -67,10 +68,10 @@ type session struct {
 	cause    error  // why we closed the session, nil if the other side did
 }
 
-func newSession(p peer, conn net.Conn) (*session, error) {
+func newSession(p peer, conn net.Conn, stir func()) (*session, error) {
 	now := time.Now()
 	// The pool sends the first ping at once: it finds out whether anybody is there.
-	s := &session{peer: p, conn: newMuxConn(conn), lastUsed: now, owed: now}
+	s := &session{peer: p, stir: stir, conn: newMuxConn(conn), lastUsed: now, owed: now}
 	mux, err := yamux.Client(s.conn, muxConfig(replyWindow, pingPatience))
 	if err != nil {
 		return nil, fmt.Errorf("begin session with %s: %w", p.addr, err)
@@ -125,6 +126,7 @@ func (s *session) call(ctx context.Context, c *call, closeStream func(*stream)) 
 		return nil, &notBegun{err}
 	}
 	s.begun.Add(1)
+	s.stir()
 	reply, keep, err := c.do(ctx, st, s.conn.lastHeard)
 	if keep = keep && s.keep(st); !keep {
 		closeStream(st)
@@ -196,15 +198,23 @@ const (
 	retire
 )
 
-// check judges the session. The caller carries out the verdict.
-func (s *session) check() verdict {
+// check judges the session. The caller carries out the verdict. A session rests as long
+// as no call begins.
+func (s *session) check() (v verdict, rests bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now, heard := time.Now(), s.conn.lastHeard()
 	busy := s.opening > 0 || s.mux.NumStreams() > len(s.idle)
-	if begun := s.begun.Load(); busy || begun != s.lastSeen {
+	begun := s.begun.Load()
+	used := busy || begun != s.lastSeen
+	if used {
 		s.lastUsed, s.lastSeen = now, begun
 	}
+	v = s.judgeLocked(now, heard, busy)
+	return v, !used && s.owed.IsZero() && !s.retired
+}
+
+func (s *session) judgeLocked(now, heard time.Time, busy bool) verdict {
 	if heard.After(s.owed) {
 		s.owed = time.Time{} // whatever it was that arrived, the other side is alive
 	}
