@@ -20,6 +20,8 @@ type call struct {
 	// request is encoded once for all attempts, and reply is the room for the answers.
 	request, reply *message
 	maxReply       int
+	// waits marks a blocking query: its answer may be minutes away.
+	waits bool
 
 	begin time.Time
 	// refused, if set, says why the call shall not be begun any more, nil if it may.
@@ -32,6 +34,9 @@ type call struct {
 // newCall encodes the request. The caller frees the call.
 func newCall(seq uint64, info *rpc.Info, forwarded bool, req rpc.Request, newReply func() any) (*call, error) {
 	c := &call{info: info, newReply: newReply, request: newMessage(), reply: newMessage(), begin: time.Now()}
+	if q := req.Envelope().Query; q != nil {
+		c.waits = info.Blocking && q.MinQueryIndex > 0
+	}
 	h := header{seq: seq, method: info.Name, forwarded: forwarded}
 	c.request.head = h.appendRequest(c.request.head[:0])
 	if err := c.request.encodeBody(req); err != nil {

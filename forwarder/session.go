@@ -14,8 +14,10 @@ import (
 )
 
 const (
-	// pingAfter is how long a session with open calls may be silent before it is pinged.
-	pingAfter = 300 * time.Millisecond
+	// pingAfter is how long a session may be silent before it is pinged, while an answer is
+	// due, and waitingPingAfter while only blocking queries are open.
+	pingAfter        = 300 * time.Millisecond
+	waitingPingAfter = 2 * time.Second
 	// suspectAfter is how long a ping may be owed before the other servers of that
 	// datacenter are looked at, too.
 	suspectAfter = 200 * time.Millisecond
@@ -52,9 +54,13 @@ type session struct {
 	conn *muxConn
 	mux  *yamux.Session
 
-	// begun counts the calls that were started. Each calls stir, once it is counted.
-	begun atomic.Uint64
-	stir  func()
+	// begun counts the calls that were started, and begunAt is when the last one was, in
+	// unix nanoseconds. due counts those that are open and not blocking queries. Each call
+	// calls stir, once it is counted.
+	begun   atomic.Uint64
+	begunAt atomic.Int64
+	due     atomic.Int64
+	stir    func()
 
 	mu      sync.Mutex
 	idle    []*stream // the last used is at the end
@@ -125,6 +131,11 @@ func (s *session) call(ctx context.Context, c *call, closeStream func(*stream)) 
 	if err != nil {
 		return nil, &notBegun{err}
 	}
+	if !c.waits {
+		s.due.Add(1)
+		defer s.due.Add(-1)
+	}
+	s.begunAt.Store(time.Now().UnixNano())
 	s.begun.Add(1)
 	s.stir()
 	reply, keep, err := c.do(ctx, st, s.conn.lastHeard)
@@ -198,23 +209,23 @@ const (
 	retire
 )
 
-// check judges the session. The caller carries out the verdict. A session rests as long
-// as no call begins.
+// check judges the session. The caller carries out the verdict. A session rests while
+// no answer is due: a blocking query is none, once its server was heard after it began.
 func (s *session) check() (v verdict, rests bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now, heard := time.Now(), s.conn.lastHeard()
 	busy := s.opening > 0 || s.mux.NumStreams() > len(s.idle)
 	begun := s.begun.Load()
-	used := busy || begun != s.lastSeen
-	if used {
+	if busy || begun != s.lastSeen {
 		s.lastUsed, s.lastSeen = now, begun
 	}
-	v = s.judgeLocked(now, heard, busy)
-	return v, !used && s.owed.IsZero() && !s.retired
+	due := s.due.Load() > 0 || s.opening > 0 || s.begunAt.Load() > heard.UnixNano()
+	v = s.judgeLocked(now, heard, busy, due)
+	return v, !due && s.owed.IsZero() && !s.retired
 }
 
-func (s *session) judgeLocked(now, heard time.Time, busy bool) verdict {
+func (s *session) judgeLocked(now, heard time.Time, busy, due bool) verdict {
 	if heard.After(s.owed) {
 		s.owed = time.Time{} // whatever it was that arrived, the other side is alive
 	}
@@ -231,7 +242,7 @@ func (s *session) judgeLocked(now, heard time.Time, busy bool) verdict {
 	switch {
 	case !busy && (s.retired || now.Sub(s.lastUsed) >= idleLimit):
 		return retire
-	case busy && silent >= pingAfter, silent >= keepAlive:
+	case due && silent >= pingAfter, busy && silent >= waitingPingAfter, silent >= keepAlive:
 		s.owed = now
 		return ping
 	}
