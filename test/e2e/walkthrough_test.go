@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/hanse-project/hanse/test/programs"
 )
 
 // TestGettingStartedHoldsWordForWord runs the commands of the page in one shell. A block
@@ -22,6 +24,8 @@ func TestGettingStartedHoldsWordForWord(t *testing.T) {
 	if err != nil {
 		t.Fatalf("docs/getting-started.md: %v", err)
 	}
+	programs.Installed(t, "dig", "bind9-dnsutils")
+	programs.Installed(t, "curl", "curl")
 	claimAddresses(t)
 	sh := startShell(t, root)
 	for _, s := range steps {
@@ -56,7 +60,7 @@ func claimAddresses(t *testing.T) {
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
 		t.Fatalf("lock %s: %v", lock.Name(), err)
 	}
-	for _, port := range []string{"8300", "8301", "8302", "8500"} {
+	for _, port := range []string{"8300", "8301", "8302", "8500", "8600"} {
 		l, err := net.Listen("tcp", "127.0.1.1:"+port)
 		if err != nil {
 			if os.Getenv("CI") != "" {
