@@ -274,6 +274,14 @@ func TestHealthAnswersWhatWasAsked(t *testing.T) {
 	if !slices.Equal(ids, []string{"w2", "w3"}) {
 		t.Errorf("at 10.0.0.1 are %q", ids)
 	}
+	// Of all services, which includes the proxy beside them.
+	ids = nil
+	for _, row := range must(d.serviceNodes(t.Context(), anyone(), &ServiceSpecificRequest{ServiceAddress: "10.0.0.1"})).ServiceNodes {
+		ids = append(ids, row.ServiceID)
+	}
+	if !slices.Equal(ids, []string{"w2", "w3", "px"}) {
+		t.Errorf("of all services at 10.0.0.1 are %q", ids)
+	}
 	services := must(d.listServices(t.Context(), anyone(), &DCSpecificRequest{})).Services
 	if want := map[string][]string{"Web": {"V1", "primary"}, "web": {"v1", "v2"}, "web-proxy": {}}; !reflect.DeepEqual(services, want) {
 		t.Errorf("the services are %v", services)

@@ -32,9 +32,9 @@ type trace struct {
 	unsure bool
 }
 
-func newRequest(w dns.ResponseWriter, msg *dns.Msg, settings *Settings) *request {
+func newRequest(msg *dns.Msg, from net.Addr, settings *Settings) *request {
 	r := &request{msg: msg, Question: msg.Question[0], settings: settings, trace: &trace{watch: rpc.WatchSet{}}}
-	switch from := w.RemoteAddr().(type) {
+	switch from := from.(type) {
 	case *net.UDPAddr:
 		r.udp = true
 		r.client = from.AddrPort().Addr().Unmap()

@@ -55,9 +55,7 @@ func (s *Server) nodesAt(ctx context.Context, r *request, a *answer, addr netip.
 		return err
 	}
 	for _, node := range rep.Nodes {
-		a.add(r, record{rr: &dns.PTR{
-			Hdr: header(r.Name, dns.TypePTR, ttl(r.settings.NodeTTL)), Ptr: nodeName(node.Node, s.cfg.Datacenter, s.zones.domain),
-		}})
+		addPointer(r, a, nodeName(node.Node, s.cfg.Datacenter, s.zones.domain), ttl(r.settings.NodeTTL))
 	}
 	return nil
 }
@@ -69,13 +67,17 @@ func (s *Server) servicesAt(ctx context.Context, r *request, a *answer, addr net
 	}
 	seen := map[string]bool{}
 	for _, row := range rep.ServiceNodes {
-		rr := &dns.PTR{
-			Hdr: header(r.Name, dns.TypePTR, r.settings.serviceTTL(row.ServiceName)),
-			Ptr: row.ServiceName + ".service." + s.cfg.Datacenter + "." + s.zones.domain,
-		}
-		if isNew(seen, rr) {
-			a.add(r, record{rr: rr})
+		if !seen[row.ServiceName] {
+			seen[row.ServiceName] = true
+			addPointer(r, a, row.ServiceName+".service."+s.cfg.Datacenter+"."+s.zones.domain, r.settings.serviceTTL(row.ServiceName))
 		}
 	}
 	return nil
+}
+
+// addPointer adds a name, unless it is one that DNS cannot hold.
+func addPointer(r *request, a *answer, name string, ttl uint32) {
+	if _, ok := dns.IsDomainName(name); ok {
+		a.add(r, record{rr: &dns.PTR{Hdr: header(r.Name, dns.TypePTR, ttl), Ptr: name}})
+	}
 }

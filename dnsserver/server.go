@@ -2,7 +2,6 @@ package dnsserver
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"sync/atomic"
@@ -56,58 +55,94 @@ func (s *Server) Apply(settings Settings) { s.settings.Store(&settings) }
 const (
 	// lookupWithin is how long an answer may take. Resolvers ask again after 5 s.
 	lookupWithin = 4 * time.Second
-	// drain is how long answers that are under way get when the server stops.
-	drain = time.Second
-	// idle is how long a TCP connection without a question stays open.
-	idle = 10 * time.Second
+	// packetSize is the longest question that is read over UDP, in bytes.
+	packetSize = 1232
 )
 
 // Run answers on the given ports until ctx ends, and closes them.
 func (s *Server) Run(ctx context.Context, packets []net.PacketConn, listeners []net.Listener) error {
+	defer s.stop()
 	g, ctx := errgroup.WithContext(ctx)
-	serve := func(srv *dns.Server, network string, addr net.Addr) {
-		srv.Handler = s
-		srv.IdleTimeout = func() time.Duration { return idle }
-		srv.MaxTCPQueries = -1
-		started := make(chan struct{})
-		srv.NotifyStartedFunc = func() { close(started) }
-		g.Go(func() error {
-			s.log.Info("Started DNS server", "address", addr.String(), "network", network)
-			if err := srv.ActivateAndServe(); err != nil && ctx.Err() == nil {
-				return fmt.Errorf("serve DNS on %s %s: %w", network, addr, err)
-			}
-			return nil
-		})
-		g.Go(func() error {
-			<-ctx.Done()
-			<-started
-			s.stop()
-			ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
-			defer cancel()
-			if err := srv.ShutdownContext(ending); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-				return fmt.Errorf("stop DNS on %s %s: %w", network, addr, err)
-			}
-			return nil
-		})
-	}
+	context.AfterFunc(ctx, s.stop)
 	for _, conn := range packets {
-		serve(&dns.Server{PacketConn: conn}, "udp", conn.LocalAddr())
+		s.log.Info("Started DNS server", "address", conn.LocalAddr().String(), "network", "udp")
+		g.Go(func() error { return s.servePackets(ctx, conn) })
 	}
 	for _, ln := range listeners {
-		serve(&dns.Server{Listener: ln}, "tcp", ln.Addr())
+		s.log.Info("Started DNS server", "address", ln.Addr().String(), "network", "tcp")
+		g.Go(func() error { return s.serveStreams(ctx, ln) })
 	}
 	return g.Wait()
 }
 
-// ServeDNS implements [dns.Handler].
-func (s *Server) ServeDNS(w dns.ResponseWriter, msg *dns.Msg) {
-	start := time.Now()
-	r := newRequest(w, msg, s.settings.Load())
-	reply, k := s.reply(r, start)
-	s.metrics.observe(k, reply.Rcode, start)
-	if err := w.WriteMsg(reply); err != nil {
-		s.log.Debug("an answer was not sent", "question", r.Name, "client", w.RemoteAddr(), "error", err)
+// servePackets answers on a UDP port until ctx ends.
+func (s *Server) servePackets(ctx context.Context, conn net.PacketConn) error {
+	srv := &dns.Server{PacketConn: conn, Handler: s, UDPSize: packetSize}
+	started := make(chan struct{})
+	srv.NotifyStartedFunc = func() { close(started) }
+	ended := make(chan error, 1)
+	go func() { ended <- srv.ActivateAndServe() }()
+	select {
+	case <-started:
+	case err := <-ended:
+		return fmt.Errorf("serve DNS on udp %s: %w", conn.LocalAddr(), err)
 	}
+	select {
+	case err := <-ended:
+		return fmt.Errorf("serve DNS on udp %s: %w", conn.LocalAddr(), err)
+	case <-ctx.Done():
+	}
+	if err := srv.Shutdown(); err != nil { // waits for the answers that are under way
+		return fmt.Errorf("stop DNS on udp %s: %w", conn.LocalAddr(), err)
+	}
+	<-ended // with whatever its port said when it was closed
+	return nil
+}
+
+// ServeDNS implements [dns.Handler] for UDP.
+func (s *Server) ServeDNS(w dns.ResponseWriter, msg *dns.Msg) {
+	raw := s.pack(s.answer(msg, w.RemoteAddr()))
+	if _, err := w.Write(raw); err != nil {
+		s.log.Debug("an answer was not sent", "question", msg.Question, "client", w.RemoteAddr(), "error", err)
+	}
+}
+
+// answer answers one question, and counts it.
+func (s *Server) answer(msg *dns.Msg, from net.Addr) *dns.Msg {
+	start := time.Now()
+	if !isQuestion(msg) {
+		s.metrics.observe(kindUnknown, dns.RcodeFormatError, start)
+		return refusal(msg.MsgHdr, dns.RcodeFormatError)
+	}
+	reply, k := s.reply(newRequest(msg, from, s.settings.Load()), start)
+	s.metrics.observe(k, reply.Rcode, start)
+	return reply
+}
+
+// isQuestion tells whether msg asks for something. The library takes a packet that ends
+// within its question for one of type 0 or class 0, or for none.
+func isQuestion(msg *dns.Msg) bool {
+	return len(msg.Question) == 1 && msg.Question[0].Qtype != dns.TypeNone && msg.Question[0].Qclass != 0
+}
+
+// pack writes a reply. One that cannot be written, which no name in the catalog should
+// lead to, becomes a failure.
+func (s *Server) pack(reply *dns.Msg) []byte {
+	raw, err := reply.Pack()
+	if err == nil {
+		return raw
+	}
+	s.log.Warn("an answer over DNS cannot be written", "question", reply.Question, "error", err)
+	raw, err = refusal(reply.MsgHdr, dns.RcodeServerFailure).Pack()
+	if err != nil {
+		return nil // a header alone is never too long
+	}
+	return raw
+}
+
+// refusal is the answer to what is no question, or cannot be answered: a header.
+func refusal(asked dns.MsgHdr, rcode int) *dns.Msg {
+	return &dns.Msg{MsgHdr: dns.MsgHdr{Id: asked.Id, Response: true, Opcode: asked.Opcode, Rcode: rcode}}
 }
 
 // reply answers a request. The kind is for what is counted.

@@ -86,6 +86,9 @@ func (s *server) Call(ctx context.Context, m *rpc.Info, req rpc.Request, _ func(
 		return nil, rpc.ErrNoPath
 	}
 	call := &rpc.Call{Authz: there.authz}
+	if there == s {
+		call.Watch = rpc.WatchOf(ctx)
+	}
 	rep, err := there.methods[m.Name].Serve(ctx, call, req)
 	if err != nil {
 		return nil, err
@@ -120,14 +123,16 @@ func (s *server) prepare(t testing.TB, queries ...query.PreparedQuery) {
 type face struct {
 	*Server
 	udp, tcp string
+	registry *prometheus.Registry
 }
 
 // serve starts the DNS face of an agent.
 func serve(t testing.TB, caller rpc.Caller, change func(*Config)) *face {
 	t.Helper()
+	registry := prometheus.NewRegistry()
 	cfg := Config{
 		Caller: caller, Datacenter: "dc1", Node: "alpha", Domain: "consul", Log: hclog.NewNullLogger(),
-		Registerer: prometheus.NewRegistry(),
+		Registerer: registry,
 		Settings:   Settings{DNS: config.DefaultDNS()},
 	}
 	if change != nil {
@@ -141,7 +146,7 @@ func serve(t testing.TB, caller rpc.Caller, change func(*Config)) *face {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &face{Server: New(cfg), udp: conn.LocalAddr().String(), tcp: ln.Addr().String()}
+	f := &face{Server: New(cfg), udp: conn.LocalAddr().String(), tcp: ln.Addr().String(), registry: registry}
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- f.Run(ctx, []net.PacketConn{conn}, []net.Listener{ln}) }()
