@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"crypto/tls"
 	"maps"
 
 	"github.com/hanse-project/hanse/catalog"
@@ -22,9 +23,18 @@ func (a *Agent) nodeInfo() catalog.RegisterRequest {
 // openLocal makes the list of this agent's services and checks, of those that were kept
 // and of those that the files define.
 func (a *Agent) openLocal() (err error) {
+	var checkTLS func() *tls.Config
+	if a.cfg.EnableAgentTLSForChecks {
+		checkTLS = func() *tls.Config {
+			conf := a.certs.rpc.Outgoing()
+			conf.ServerName = a.cfg.TLS.ServerName
+			return conf
+		}
+	}
 	a.local, err = local.New(local.Config{
 		Node: a.nodeInfo(), Caller: a.role.Caller(), Tokens: a.tokens, DataDir: a.cfg.DataDir,
 		RemoteScripts: a.cfg.EnableScriptChecks, FileScripts: a.cfg.EnableLocalScriptChecks,
+		CheckTLS:            checkTLS,
 		SidecarPorts:        local.Ports{Min: a.cfg.Ports.SidecarMin, Max: a.cfg.Ports.SidecarMax},
 		CheckUpdateInterval: a.cfg.CheckUpdateInterval,
 		ReapEvery:           a.cfg.CheckReapInterval,

@@ -1,6 +1,7 @@
 package checks
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"net"
@@ -15,7 +16,7 @@ type Reach struct {
 	// Dial opens connections; nil is the network of the machine.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// TLS returns what every TLS connection starts from, such as the agent's own
-	// certificate; nil is an empty configuration.
+	// certificate, or the name to verify; nil is an empty configuration.
 	TLS func() *tls.Config
 	// DockerHost is the address of the Docker engine; "" means what the environment
 	// variable DOCKER_HOST says, or else unix:///var/run/docker.sock.
@@ -69,14 +70,11 @@ func (p *probes) of(d *Definition) (probe, error) {
 	return nil, nil
 }
 
-// tlsFor is the TLS configuration of a check. The name to verify is host unless the
-// definition has another.
+// tlsFor is the TLS configuration of a check. The name to verify is that of the definition,
+// or else the agent's, or else host.
 func (p *probes) tlsFor(d *Definition, host string, protos ...string) *tls.Config {
 	c := p.reach.TLS().Clone()
-	c.ServerName = host
-	if d.TLSServerName != "" {
-		c.ServerName = d.TLSServerName
-	}
+	c.ServerName = cmp.Or(d.TLSServerName, c.ServerName, host)
 	c.InsecureSkipVerify = d.TLSSkipVerify
 	c.NextProtos = protos
 	return c

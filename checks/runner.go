@@ -193,6 +193,16 @@ func (r *Runner) SetTTL(id, status, output string) error {
 	return nil
 }
 
+// Renew gives a TTL check its whole time anew, and leaves its status as it is. One whose
+// time is over stays so.
+func (r *Runner) Renew(id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c := r.checks[id]; c != nil && c.def.TTL > 0 && c.position >= 0 {
+		r.planLocked(c, time.Now().Add(c.def.TTL))
+	}
+}
+
 // report takes in what became known of a check, and passes it on if it is news. learn is
 // called with the lock held; ok is false if there is nothing to say.
 func (r *Runner) report(c *check, learn func() (status, output string, ok bool)) {

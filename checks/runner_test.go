@@ -310,6 +310,28 @@ func TestTTLThatIsRenewedAtItsEndHolds(t *testing.T) {
 	})
 }
 
+func TestTTLIsRenewedWithoutAWord(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, r *Runner, _ *network, said *news) {
+		set(t, r, "a", Definition{TTL: 10 * time.Second})
+		if err := r.SetTTL("a", Passing, "ok"); err != nil {
+			t.Fatal(err)
+		}
+		said.expect(t, "a passing: ok")
+		for range 10 {
+			after(9 * time.Second)
+			r.Renew("a")
+		}
+		after(9 * time.Second)
+		said.expect(t)
+		after(time.Second)
+		said.expect(t, "a critical: TTL expired (last output before timeout follows): ok")
+		r.Renew("a") // too late
+		after(time.Minute)
+		said.expect(t)
+		r.Renew("unknown")
+	})
+}
+
 func TestTTLStartsFromAStatus(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, r *Runner, _ *network, said *news) {
 		if err := r.Set("a", Definition{TTL: 10 * time.Second}, Passing); err != nil {

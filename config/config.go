@@ -91,6 +91,7 @@ type Config struct {
 	Recursors               []string // ip:port of the DNS servers for other domains
 	DNS                     DNS
 	DisableRemoteExec       bool
+	EnableAgentTLSForChecks bool          // checks show the agent's certificate, and trust its authorities
 	CheckOutputMaxSize      int           // bytes of an output that are kept
 	DiscardCheckOutput      bool          // outputs are not kept at all
 	CheckUpdateInterval     time.Duration // how long an output alone waits for the catalog; 0 sends it at once

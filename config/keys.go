@@ -155,6 +155,7 @@ var keys = index(
 	onOff("enable_local_script_checks", func(d *draft) *bool { return &d.EnableLocalScriptChecks }),
 	strs("recursors", func(d *draft) *[]string { return &d.Recursors }),
 	onOff("disable_remote_exec", func(d *draft) *bool { return &d.DisableRemoteExec }),
+	onOff("enable_agent_tls_for_checks", func(d *draft) *bool { return &d.EnableAgentTLSForChecks }),
 	num("check_output_max_size", func(d *draft) *int { return &d.CheckOutputMaxSize }),
 	onOff("discard_check_output", func(d *draft) *bool { return &d.DiscardCheckOutput }),
 	dur("check_update_interval", func(d *draft) *time.Duration { return &d.CheckUpdateInterval }),

@@ -20,7 +20,7 @@ var later = notes(map[string][]string{
 		"connect", "auto_config", "auto_encrypt", "config_entries", "enable_central_service_config", "peering", "primary_gateways",
 		"primary_gateways_interval", "ports.proxy_min_port", "ports.proxy_max_port",
 		"ports.expose_min_port", "ports.expose_max_port", "xds", "proxy", "tls.grpc.use_auto_cert",
-		"enable_agent_tls_for_checks", "enable_xds_load_balancing", "performance.enable_xds_load_balancing", "local_proxy_config_resync_interval",
+		"enable_xds_load_balancing", "performance.enable_xds_load_balancing", "local_proxy_config_resync_interval",
 	},
 	"gRPC is not supported yet": {"addresses.grpc", "addresses.grpc_tls", "performance.grpc_keepalive_interval", "performance.grpc_keepalive_timeout"},
 	"no such limit is kept yet": {

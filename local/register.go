@@ -54,6 +54,9 @@ func (s *State) take(defs []*Service, replace bool) error {
 			s.log.Warn(w, "service", def.Name)
 		}
 		s.put(kept[i], false)
+		for _, c := range def.Checks {
+			s.runner.Renew(c.ID) // who registers is alive
+		}
 	}
 	if !replace {
 		return nil
@@ -335,6 +338,7 @@ func (s *State) addCheck(def *Check) error {
 	if start {
 		s.start([]*Check{def})
 	}
+	s.runner.Renew(def.ID)
 	return nil
 }
 

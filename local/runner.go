@@ -12,6 +12,7 @@ func (s *State) newRunner() *checks.Runner {
 		Log: s.cfg.Log, Update: s.update, Follow: s.aliases.follow,
 		OutputMaxSize:  s.cfg.OutputMaxSize,
 		EnableCommands: s.cfg.RemoteScripts || s.cfg.FileScripts,
+		Reach:          checks.Reach{TLS: s.cfg.CheckTLS},
 	})
 }
 

@@ -3,6 +3,7 @@ package local
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"maps"
 	"slices"
@@ -30,6 +31,8 @@ type Config struct {
 	// RemoteScripts allows script checks from everywhere, FileScripts from files.
 	RemoteScripts bool
 	FileScripts   bool
+	// CheckTLS returns what the TLS connections of checks start from; nil is nothing of ours.
+	CheckTLS func() *tls.Config
 	// SidecarPorts are given to sidecars that name none.
 	SidecarPorts Ports
 	// CheckUpdateInterval is how long an output may wait to reach the catalog when

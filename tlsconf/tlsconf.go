@@ -141,6 +141,16 @@ func (c *Certificates) Client(dc, domain string) *tls.Config {
 	return config
 }
 
+// Outgoing is the configuration for dialling somebody else's server with our certificate,
+// where our authorities are the ones to trust, or those of the machine without any. Like
+// [Certificates.Client] it is for one dial.
+func (c *Certificates) Outgoing() *tls.Config {
+	m := c.current.Load()
+	config := c.base(m)
+	config.RootCAs = m.roots
+	return config
+}
+
 func (c *Certificates) base(m *material) *tls.Config {
 	config := &tls.Config{MinVersion: c.version, CipherSuites: c.suites}
 	if m.cert != nil {
