@@ -40,6 +40,7 @@ var commands = []command{
 	servicesGroup,
 	servicesRegister,
 	servicesDeregister,
+	servicesExport,
 	snapshotGroup,
 	snapshotInspect,
 	snapshotRestore,

@@ -15,8 +15,8 @@ import (
 
 var servicesGroup = command{
 	name:     "services",
-	short:    "Register and deregister services",
-	long:     "Registers services with an agent, from files or from the command line, and\ntakes them away again.",
+	short:    "Register, deregister and export services",
+	long:     "Registers services with an agent, from files or from the command line, takes\nthem away again, and exports them to other clusters.",
 	examples: []string{"services register -name=web -port=80", "services deregister web.json"},
 }
 
