@@ -45,7 +45,7 @@ func (b *bench) registerInstances(a *agent, n int) error {
 	service := fmt.Sprintf("web-%d", n)
 	for i := range n {
 		body, err := json.Marshal(map[string]any{
-			"Node": fmt.Sprintf("%s-node-%d", service, i), "Address": fmt.Sprintf("10.0.%d.%d", n%250, i+1),
+			"Node": fmt.Sprintf("%s-node-%d", service, i), "Address": fmt.Sprintf("10.%d.%d.%d", n%250, i/250, i%250+1),
 			"Service": map[string]any{"ID": service, "Service": service, "Port": 8000 + i},
 			"Check":   map[string]any{"CheckID": "c", "Name": "c", "ServiceID": service, "Status": "passing"},
 		})

@@ -16,7 +16,7 @@ import (
 func serviceSection() section {
 	var client *agent
 	health := func(instances int, target, consul string) row {
-		path := fmt.Sprintf("/v1/health/service/of-%d?passing", instances)
+		path := fmt.Sprintf("/v1/health/service/web-%d?passing", instances)
 		return row{"health " + strconv.Itoa(instances), loadRow{
 			what: fmt.Sprintf("health/service?passing, %d instances, c=16", instances), target: target, consul: consul, workers: 16,
 			request: func(buf []byte, _, _ int) []byte { return appendGet(buf, path) },
@@ -34,7 +34,12 @@ func serviceSection() section {
 		if client, err = b.client(s, "client", servers[0]); err != nil {
 			return err
 		}
-		return b.registerInstances(servers[0], 10, 100, 1000)
+		for _, n := range []int{10, 100, 1000} {
+			if err := b.registerInstances(servers[0], n); err != nil {
+				return err
+			}
+		}
+		return nil
 	}}
 }
 
@@ -49,27 +54,6 @@ func (b *bench) client(s *setup, name string, of *agent) (*agent, error) {
 		return nil, err
 	}
 	return a, until(b.ctx, func() error { _, err := a.call(b.ctx, "GET", "/v1/catalog/nodes", nil); return err })
-}
-
-// registerInstances makes services of so many instances, called after their number.
-func (b *bench) registerInstances(a *agent, counts ...int) error {
-	for _, count := range counts {
-		for n := range count {
-			name := fmt.Sprintf("of-%d", count)
-			body, err := json.Marshal(map[string]any{
-				"Node": fmt.Sprintf("machine-%04d", n), "Address": fmt.Sprintf("10.0.%d.%d", n/250, n%250+1),
-				"Service": map[string]any{"Service": name, "Port": 8000, "Tags": []string{"v1", "primary"}, "Meta": map[string]string{"version": "1.2.3"}},
-				"Check":   map[string]any{"CheckID": name, "Name": "http", "ServiceID": name, "Status": "passing"},
-			})
-			if err != nil {
-				return err
-			}
-			if _, err := a.call(b.ctx, "PUT", "/v1/catalog/register", body); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // registerRequest registers one of twenty instances per worker, each time at another port.
