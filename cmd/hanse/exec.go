@@ -121,7 +121,7 @@ func (r *execRequest) run(ctx context.Context, std stdio, args []string) error {
 }
 
 // openSession makes the session that owns all keys, and renews it until end is called,
-// which destroys it.
+// which destroys it. Without it nodes end the command, and we hear no more of them.
 func (r *execRequest) openSession(client *api.Client) (end func(), err error) {
 	self, err := client.Agent().Self()
 	if err != nil {
@@ -147,13 +147,7 @@ func (r *execRequest) openSession(client *api.Client) (end func(), err error) {
 		return nil, err
 	}
 	r.order.Session = id
-	done, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		// An error needs no word: then nodes end the command, and we hear no more of them.
-		_ = sessions.RenewPeriodic(sessionTTL, id, nil, done)
-	}()
-	return func() { close(done); <-ended }, nil
+	return renewing(sessions, id), nil
 }
 
 func (r *execRequest) upload(client *api.Client) error {

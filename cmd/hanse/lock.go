@@ -133,14 +133,19 @@ func (r *lockRequest) openSession(client *api.Client) (id string, end func(), er
 	if err != nil {
 		return "", nil, fmt.Errorf("create a session: %w", err)
 	}
+	return id, renewing(s, id), nil
+}
+
+// renewing renews a session until end is called, which destroys it.
+func renewing(s *api.Session, id string) (end func()) {
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
-		// An error needs no word: whoever watches the lock hears of its end. The
-		// session is destroyed when done is closed.
+		// An error needs no word: whoever watches what the session holds hears of its
+		// end. The session is destroyed when done is closed.
 		_ = s.RenewPeriodic(sessionTTL, id, nil, done)
 	}()
-	return id, func() { close(done); <-ended }, nil
+	return func() { close(done); <-ended }
 }
 
 // heldLock is a lock or a slot of a semaphore.
