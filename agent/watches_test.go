@@ -265,12 +265,10 @@ func TestHandlersThatFailAreCalledAgain(t *testing.T) {
 			return strings.Contains(strings.Join(bodies, ""), word)
 		}
 	}
-	// The API itself is closed to others; a watch does not need it open.
 	a := start(t, "-dev", "-hcl", `watches { type = "keyprefix", prefix = "a/", handler_type = "http",
 		http_handler_config { path = "`+server.URL+`" } }
 		watches { type = "keyprefix", prefix = "a/", args = ["false"] }
-		watches { type = "keyprefix", prefix = "a/", args = ["/no/such/program"] }
-		http_config { allow_write_http_from = ["127.0.0.0/8"] }`)
+		watches { type = "keyprefix", prefix = "a/", args = ["/no/such/program"] }`)
 	a.put(t, "a/1", "x")
 	until(t, "the first change arrives", got("a/1"))
 	a.put(t, "a/2", "x")
@@ -285,7 +283,8 @@ func TestWatchesSurviveALostServer(t *testing.T) {
 	args := []string{"-dev", "-node", "leader", "-data-dir", dir}
 	server := startAt(t, addr, args...)
 	server.put(t, "config/limit", "1")
-	client := start(t, "-dev", "-server=false", "-node", "client", "-retry-join", addr,
+	// It serves HTTP to nobody else.
+	client := start(t, "-dev", "-server=false", "-node", "client", "-retry-join", addr, "-http-port=-1",
 		"-hcl", `watches { type = "key", key = "config/limit", handler = `+f.handler("key")+` }`)
 	f.told(t, "key", `"MQ=="`)
 	server.stop(t)
