@@ -19,6 +19,7 @@ var commands = []command{
 	info,
 	join,
 	keygen,
+	keyringCommand,
 	kvGroup,
 	kvDelete,
 	kvExport,
