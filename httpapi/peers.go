@@ -28,6 +28,9 @@ func (a *API) nothing(w http.ResponseWriter, r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if *leader == "" {
+		return nil, rpc.ErrNoLeader
+	}
 	const index = 1
 	if req.MinQueryIndex >= index {
 		over := time.NewTimer(req.Wait())
@@ -38,6 +41,6 @@ func (a *API) nothing(w http.ResponseWriter, r *request) (any, error) {
 			return nil, r.Context().Err()
 		}
 	}
-	a.setMeta(w, &rpc.Meta{Index: index, KnownLeader: *leader != ""})
+	a.setMeta(w, &rpc.Meta{Index: index, KnownLeader: true})
 	return []struct{}{}, nil
 }
