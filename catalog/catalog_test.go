@@ -274,13 +274,11 @@ func TestHealthAnswersWhatWasAsked(t *testing.T) {
 	if !slices.Equal(ids, []string{"w2", "w3"}) {
 		t.Errorf("at 10.0.0.1 are %q", ids)
 	}
-	// Of all services, which includes the proxy beside them.
-	ids = nil
-	for _, row := range must(d.serviceNodes(t.Context(), anyone(), &ServiceSpecificRequest{ServiceAddress: "10.0.0.1"})).ServiceNodes {
-		ids = append(ids, row.ServiceID)
-	}
-	if !slices.Equal(ids, []string{"w2", "w3", "px"}) {
-		t.Errorf("of all services at 10.0.0.1 are %q", ids)
+	for address, want := range map[string]string{"10.0.0.4": "px", "10.9.9.9": "w1"} { // of all services
+		rows := must(d.serviceNodes(t.Context(), anyone(), &ServiceSpecificRequest{ServiceAddress: address})).ServiceNodes
+		if len(rows) != 1 || rows[0].ServiceID != want {
+			t.Errorf("at %s are %v", address, rows)
+		}
 	}
 	services := must(d.listServices(t.Context(), anyone(), &DCSpecificRequest{})).Services
 	if want := map[string][]string{"Web": {"V1", "primary"}, "web": {"v1", "v2"}, "web-proxy": {}}; !reflect.DeepEqual(services, want) {

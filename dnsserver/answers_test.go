@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -193,7 +194,7 @@ func TestWhatATokenMayNotSeeIsNotThere(t *testing.T) {
 	name := "web.service.consul."
 	both := []string{name + " 0 IN A 10.0.0.1", name + " 0 IN A 10.0.0.2"}
 	expect(t, f.look(t, name, dns.TypeA), dns.RcodeSuccess, both...)
-	w["dc1"].authz = noSecrets{}
+	w["dc1"].allow(noSecrets{})
 	w["dc1"].register(t, instance("another", "10.0.0.3", "web", 80)) // the answer before may be shared until now
 	limited := []string{both[0], name + " 0 IN A 10.0.0.3"}
 	expect(t, f.look(t, name, dns.TypeA), dns.RcodeSuccess, limited...)
@@ -201,7 +202,7 @@ func TestWhatATokenMayNotSeeIsNotThere(t *testing.T) {
 	expect(t, f.look(t, "secret.node.consul.", dns.TypeA), dns.RcodeNameError)
 	expect(t, f.look(t, "2.0.0.10.in-addr.arpa.", dns.TypePTR), dns.RcodeNameError)
 	// What was left out of an answer is shared with nobody: it is there once it may be seen.
-	w["dc1"].authz = rpc.AllowAll{}
+	w["dc1"].allow(rpc.AllowAll{})
 	expect(t, f.look(t, name, dns.TypeA), dns.RcodeSuccess, append(both, limited[1])...)
 }
 
@@ -213,10 +214,10 @@ func (noSecrets) Allow(_ rpc.Resource, _ rpc.Access, name string) bool { return 
 func TestTheTokenOfTheAgentIsSent(t *testing.T) {
 	w := newWorld(t, "dc1")
 	sent := make(chan string, 1)
-	w["dc1"].hook = func(_ context.Context, _ string, _ *rpc.Info, req rpc.Request) error {
+	w["dc1"].before(func(_ context.Context, _ string, _ *rpc.Info, req rpc.Request) error {
 		sent <- *req.Envelope().Token
 		return nil
-	}
+	})
 	f := serve(t, w["dc1"], func(c *Config) { c.Token = func() string { return "for DNS" } })
 	f.look(t, "web.service.consul.", dns.TypeA)
 	if got := <-sent; got != "for DNS" {
@@ -229,10 +230,10 @@ func TestAPreparedQueryIsToldWhoAsks(t *testing.T) {
 	w["dc1"].register(t, instance("n", "10.0.0.1", "web", 80))
 	w["dc1"].prepare(t, query.PreparedQuery{Name: "q", Service: query.ServiceQuery{Service: "web"}})
 	asked := make(chan *query.ExecuteRequest, 1)
-	w["dc1"].hook = func(_ context.Context, _ string, _ *rpc.Info, req rpc.Request) error {
+	w["dc1"].before(func(_ context.Context, _ string, _ *rpc.Info, req rpc.Request) error {
 		asked <- req.(*query.ExecuteRequest)
 		return nil
-	}
+	})
 	f := serve(t, w["dc1"], nil)
 	f.look(t, "q.query.consul.", dns.TypeA)
 	if req := <-asked; req.Source.Ip != "127.0.0.1" || req.Source.Node != "" || req.Agent.Node != "alpha" || req.Agent.Datacenter != "dc1" {
@@ -265,7 +266,7 @@ func TestWhatFailsIsAFailureAndIsCounted(t *testing.T) {
 		rpc.ErrNoLeader: dns.RcodeServerFailure, rpc.ErrUnreachable: dns.RcodeServerFailure, rpc.ErrPermissionDenied: dns.RcodeServerFailure,
 		errors.New("something"): dns.RcodeServerFailure, rpc.Wrap(rpc.ErrNoPath, "dc9"): dns.RcodeNameError,
 	} {
-		w["dc1"].hook = func(context.Context, string, *rpc.Info, rpc.Request) error { return err }
+		w["dc1"].before(func(context.Context, string, *rpc.Info, rpc.Request) error { return err })
 		f := serve(t, w["dc1"], nil)
 		for _, name := range []string{"web.service.consul.", "n.node.consul.", "q.query.consul."} {
 			expect(t, f.look(t, name, dns.TypeA), rcode)
@@ -308,10 +309,10 @@ func TestStaleAnswers(t *testing.T) {
 	}{
 		{true, time.Hour, "stale"}, {true, time.Second, "stale proven"}, {true, 0, "stale proven"}, {false, time.Hour, "proven"},
 	} {
-		aged.calls = nil
+		aged.take()
 		f := serve(t, aged, func(cfg *Config) { cfg.Settings.AllowStale, cfg.Settings.MaxStale = c.allow, c.max })
 		expect(t, f.look(t, "web.service.consul.", dns.TypeA), dns.RcodeSuccess, "web.service.consul. 0 IN A 10.0.0.1")
-		if got := strings.Join(aged.calls, " "); got != c.calls {
+		if got := strings.Join(aged.take(), " "); got != c.calls {
 			t.Errorf("allow_stale %v, max_stale %v: calls were %s, want %s", c.allow, c.max, got, c.calls)
 		}
 	}
@@ -320,8 +321,19 @@ func TestStaleAnswers(t *testing.T) {
 // old is a server that has not heard from its leader for a while.
 type old struct {
 	*server
-	age   time.Duration
+	age time.Duration
+
+	mu    sync.Mutex
 	calls []string
+}
+
+// take returns which calls there were.
+func (o *old) take() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	calls := o.calls
+	o.calls = nil
+	return calls
 }
 
 func (o *old) Call(ctx context.Context, m *rpc.Info, req rpc.Request, newReply func() any) (any, error) {
@@ -329,7 +341,9 @@ func (o *old) Call(ctx context.Context, m *rpc.Info, req rpc.Request, newReply f
 	if req.Envelope().Query.AllowStale {
 		kind = "stale"
 	}
+	o.mu.Lock()
 	o.calls = append(o.calls, kind)
+	o.mu.Unlock()
 	rep, err := o.server.Call(ctx, m, req, newReply)
 	if r, ok := rep.(rpc.Reply); ok {
 		r.QueryMeta().LastContact = o.age
@@ -343,14 +357,14 @@ func TestASlowDatacenterHoldsUpNobody(t *testing.T) {
 	w := newWorld(t, "dc1", "dc2")
 	w["dc1"].register(t, instance("n", "10.0.0.1", "web", 80))
 	hanging := make(chan struct{}, 1)
-	w["dc1"].hook = func(ctx context.Context, dc string, _ *rpc.Info, _ rpc.Request) error {
+	w["dc1"].before(func(ctx context.Context, dc string, _ *rpc.Info, _ rpc.Request) error {
 		if dc != "dc2" {
 			return nil
 		}
 		hanging <- struct{}{}
 		<-ctx.Done()
 		return context.Cause(ctx)
-	}
+	})
 	f := serve(t, w["dc1"], nil)
 	conn, err := dns.DialTimeout("tcp", f.tcp, patience)
 	if err != nil {

@@ -14,10 +14,10 @@ import (
 // asked counts the calls that reach the catalog.
 func asked(w world) *atomic.Int64 {
 	n := new(atomic.Int64)
-	w["dc1"].hook = func(context.Context, string, *rpc.Info, rpc.Request) error {
+	w["dc1"].before(func(context.Context, string, *rpc.Info, rpc.Request) error {
 		n.Add(1)
 		return nil
-	}
+	})
 	return n
 }
 

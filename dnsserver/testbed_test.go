@@ -31,12 +31,34 @@ type server struct {
 	dc      string
 	store   *store.Store
 	methods map[string]rpc.Handler
-	authz   rpc.Authorizer
-	// hook, if set, is asked before each call.
-	hook func(ctx context.Context, dc string, m *rpc.Info, req rpc.Request) error
 
 	mu    sync.Mutex
 	index uint64
+	authz rpc.Authorizer
+	hook  hook
+}
+
+// hook is asked before a call is made to a datacenter.
+type hook func(ctx context.Context, dc string, m *rpc.Info, req rpc.Request) error
+
+// allow sets what callers may do.
+func (s *server) allow(authz rpc.Authorizer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.authz = authz
+}
+
+// before sets what is asked before each call.
+func (s *server) before(h hook) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hook = h
+}
+
+func (s *server) settings() (rpc.Authorizer, hook) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.authz, s.hook
 }
 
 // newWorld starts the datacenters.
@@ -76,8 +98,8 @@ func (s *server) Call(ctx context.Context, m *rpc.Info, req rpc.Request, _ func(
 	if dc == "" {
 		dc = s.dc
 	}
-	if s.hook != nil {
-		if err := s.hook(ctx, dc, m, req); err != nil {
+	if _, before := s.settings(); before != nil {
+		if err := before(ctx, dc, m, req); err != nil {
 			return nil, err
 		}
 	}
@@ -85,7 +107,8 @@ func (s *server) Call(ctx context.Context, m *rpc.Info, req rpc.Request, _ func(
 	if there == nil {
 		return nil, rpc.ErrNoPath
 	}
-	call := &rpc.Call{Authz: there.authz}
+	authz, _ := there.settings()
+	call := &rpc.Call{Authz: authz}
 	if there == s {
 		call.Watch = rpc.WatchOf(ctx)
 	}
