@@ -108,7 +108,7 @@ func (p *Pool) Leave() error {
 // at once. A member that is alive comes back by itself.
 func (p *Pool) ForceLeave(member string, prune bool) error {
 	if !slices.ContainsFunc(p.serf.Members(), func(m serf.Member) bool { return m.Name == member }) {
-		return fmt.Errorf("No node found with name '%s' in the %s pool", member, p.cfg.Pool)
+		return fmt.Errorf("agent: No node found with name '%s'", member) // clients match it
 	}
 	remove := p.serf.RemoveFailedNode
 	if prune {

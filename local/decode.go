@@ -145,7 +145,11 @@ func (d decoder) list(path string, v any, into reflect.Value) error {
 		items = []any{v} // one check instead of a list of one
 	default:
 		if !d.lenient {
-			return unfit(path, "a list", v)
+			want := "a list"
+			if into.Type().Elem().Kind() == reflect.Pointer {
+				want = "an object, or a list of them"
+			}
+			return unfit(path, want, v)
 		}
 		items = []any{v}
 	}

@@ -15,12 +15,12 @@ import (
 type set struct {
 	services map[string]*Service
 	checks   map[string]*Check
-	sources  map[string]string // the files of the services
+	sources  map[string]string // the files of the definitions, by kind and ID
 }
 
 // wrong is what is wrong with a service, with the file it is from.
 func (s *set) wrong(id string, err error) error {
-	return fmt.Errorf("%s: service %q: %w", s.sources[id], id, err)
+	return fmt.Errorf("%s: service %q: %w", s.sources["service "+id], id, err)
 }
 
 // Load registers what the files of a configuration define, in the place of what earlier
@@ -81,7 +81,7 @@ func (s *State) readAll(defs []config.Definition) (*set, error) {
 		}
 		_, defined := all.services[c.ServiceID]
 		if _, _, _, registered := s.Service(c.ServiceID); !defined && !registered {
-			return nil, fmt.Errorf("check %q: ServiceID %q does not exist", id, c.ServiceID)
+			return nil, fmt.Errorf("%s: check %q: ServiceID %q does not exist", all.sources["check "+id], id, c.ServiceID)
 		}
 	}
 	return all, nil
@@ -148,7 +148,7 @@ func (s *State) read(all *set, d config.Definition, scripts bool) error {
 		if _, twice := all.checks[def.ID]; twice {
 			s.log.Warn("a check is defined twice, and the later definition counts", "check", def.ID, "file", d.Source)
 		}
-		all.checks[def.ID] = def
+		all.checks[def.ID], all.sources["check "+def.ID] = def, d.Source
 		return nil
 	}
 	def, err := decodeFile[Service](d.Body)
@@ -165,7 +165,7 @@ func (s *State) read(all *set, d config.Definition, scripts bool) error {
 	for _, w := range def.warnings() {
 		s.log.Warn(w, "service", def.Name)
 	}
-	all.services[def.ID], all.sources[def.ID] = def, d.Source
+	all.services[def.ID], all.sources["service "+def.ID] = def, d.Source
 	return nil
 }
 
