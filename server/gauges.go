@@ -9,7 +9,7 @@ import (
 
 // leaderGauges are those that only a leader writes, raft's own among them. They leave
 // the page with its lead: nobody would correct them.
-var leaderGauges = []string{"autopilot", "raft.peers", "raft.leader", "raft.commitNumLogs"}
+var leaderGauges = []string{"autopilot", "raft.peers", "raft.leader", "raft.commitNumLogs", "mesh"}
 
 // reportHealth tells whether autopilot holds the datacenter for healthy.
 func reportHealth(state *autopilot.State) {
