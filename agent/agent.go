@@ -20,6 +20,7 @@ import (
 	"github.com/hanse-project/hanse/event"
 	"github.com/hanse-project/hanse/lan"
 	"github.com/hanse-project/hanse/local"
+	"github.com/hanse-project/hanse/mesh/leaf"
 	"github.com/hanse-project/hanse/metrics"
 	"github.com/hanse-project/hanse/operator"
 	"github.com/hanse-project/hanse/rexec"
@@ -68,6 +69,7 @@ type Agent struct {
 	wan     *wan.Pool // nil on a client agent and without a WAN port
 	role    role
 	cache   *cache.Cache
+	leaves  *leaf.Manager
 	local   *local.State
 	events  *event.History
 	tokens  *acltoken.Store
@@ -129,6 +131,7 @@ func New(cfg *config.Config, opts Options) (_ *Agent, err error) {
 		Caller: a.role.Caller(), FetchRate: cfg.Cache.EntryFetchRate, FetchBurst: cfg.Cache.EntryFetchMaxBurst,
 		Registerer: a.metrics, Log: a.log,
 	})
+	a.openMesh()
 	if err := a.openLocal(); err != nil {
 		return nil, err
 	}
@@ -211,6 +214,7 @@ const (
 	joinWithin       = 2 * time.Second
 	roleWithin       = 10 * time.Second
 	cacheWithin      = 5 * time.Second
+	leavesWithin     = 5 * time.Second
 )
 
 // Run runs the agent until ctx ends, or until it has been told to leave, or until one
@@ -220,6 +224,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer stop()
 	a.parts.run("the agent's role", roleWithin, a.fail, a.role.Run)
 	a.parts.run("cache", cacheWithin, a.fail, a.cache.Run)
+	a.parts.run("certificates of services", leavesWithin, a.fail, a.leaves.Run)
 	a.parts.run("joining", joinWithin, a.fail, a.join)
 	a.parts.run("services and checks", localWithin, a.fail, a.presence.keep(a.local.Run))
 	if !a.cfg.DisableCoordinates {

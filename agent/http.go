@@ -91,7 +91,7 @@ func (a *Agent) openHTTP() error {
 func (a *Agent) newAPI() http.Handler {
 	cfg := a.cfg
 	face := httpapi.Config{
-		Caller: a.role.Caller(), Agent: &self{agent: a}, Local: a.local, Events: a.events, Snapshots: archives{a.role.Snapshots()}, Resolver: rpc.AllowAll{}, Datacenter: cfg.Datacenter,
+		Caller: a.role.Caller(), Agent: &self{agent: a}, Local: a.local, Events: a.events, Leaves: a.leaves, Snapshots: archives{a.role.Snapshots()}, Resolver: rpc.AllowAll{}, Datacenter: cfg.Datacenter,
 		MaxValue: int64(cfg.Limits.KVMaxValueSize), MaxTxn: int64(cfg.Limits.TxnMaxReqLen),
 		ResponseHeaders: cfg.HTTP.ResponseHeaders, BlockEndpoints: cfg.HTTP.BlockEndpoints, AllowWriteFrom: prefixes(cfg.HTTP.AllowWriteFrom),
 		Node: cfg.NodeName, Tokens: a.tokens, ACLs: cfg.ACL.Enabled, Log: a.log.Named("http"),

@@ -98,7 +98,9 @@ type Config struct {
 	CheckReapInterval       time.Duration // how often services are looked at that have been critical for long
 	CheckDeregisterMin      time.Duration // the least deregister_critical_service_after that counts
 	Definitions             []Definition  // services and checks found in the files
-	Watches                 []Definition  // watches, likewise
+	Connect                 Connect
+	BootstrapEntries        []Definition // config entries that a leader writes if they are not there
+	Watches                 []Definition // watches, likewise
 
 	// Versions of the protocols spoken.
 	Protocol     int
@@ -252,6 +254,13 @@ type Telemetry struct {
 	PrefixFilter        []string
 }
 
+// Connect is the mesh.
+type Connect struct {
+	Enabled    bool           // whether there is a certificate authority
+	CAProvider string         // who makes the certificates; "" means the one that is built in
+	CAConfig   map[string]any // as decoded, names as written
+}
+
 // Definition is a service, a check or a watch as it stood in a file.
 type Definition struct {
 	Kind   string         // "service", "check", or "watches[0]" and so on
@@ -269,6 +278,7 @@ func defaults() Config {
 		DisableHostNodeID:     true,
 		NodeMeta:              map[string]string{},
 		Domain:                "consul",
+		Connect:               Connect{Enabled: true},
 		EncryptVerifyIncoming: true,
 		EncryptVerifyOutgoing: true,
 		Ports:                 Ports{Server: 8300, SerfLAN: 8301, SerfWAN: 8302, HTTP: 8500, HTTPS: -1, DNS: 8600, GRPC: -1, GRPCTLS: -1, SidecarMin: 21000, SidecarMax: 21255},

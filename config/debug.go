@@ -27,7 +27,7 @@ func (c *Config) Debug() map[string]any {
 
 		// What is not served yet is shown as off, whatever was configured.
 		"GRPCAddrs": []string{}, "GRPCPort": -1,
-		"GRPCTLSAddrs": []string{}, "GRPCTLSPort": -1, "ConnectEnabled": false, "PeeringEnabled": false,
+		"GRPCTLSAddrs": []string{}, "GRPCTLSPort": -1, "ConnectEnabled": c.Connect.Enabled, "PeeringEnabled": false,
 		"ACLsEnabled": false, "ACLTokens": c.ACL.debug(), "Services": []any{}, "Checks": []any{}, "Watches": c.watches(),
 
 		"Datacenter": c.Datacenter, "PrimaryDatacenter": c.PrimaryDatacenter, "NodeName": c.NodeName,

@@ -26,7 +26,7 @@ func TestDebugHidesSecretsAndHasWhatClientsRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]any{
-		"ConnectEnabled": false, "GRPCPort": -1, "GRPCTLSPort": -1, "DNSPort": 8600, "DNSAddrs": []any{"tcp://127.0.0.1:8600", "udp://127.0.0.1:8600"},
+		"ConnectEnabled": true, "GRPCPort": -1, "GRPCTLSPort": -1, "DNSPort": 8600, "DNSAddrs": []any{"tcp://127.0.0.1:8600", "udp://127.0.0.1:8600"},
 		"DNSServiceTTL": map[string]any{"web": "5s"}, "DNSSOA": map[string]any{"Refresh": 3600, "Retry": 1, "Expire": 86400, "Minttl": 0},
 		"EncryptKey": "hidden", "ServerMode": true, "DevMode": true, "HTTPPort": 8500,
 		"HTTPAddrs": []any{"tcp://127.0.0.1:8500"}, "GossipLANProbeInterval": "100ms", "DNSDomain": "consul.",

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 )
@@ -184,6 +185,12 @@ var keys = index(
 	watches("watches"),
 	links("replicate"),
 
+	// The mesh.
+	onOff("connect.enabled", func(d *draft) *bool { return &d.Connect.Enabled }),
+	str("connect.ca_provider", func(d *draft) *string { return &d.Connect.CAProvider }),
+	asWritten("connect.ca_config", func(d *draft) *map[string]any { return &d.Connect.CAConfig }),
+	bootstrapEntries("config_entries.bootstrap"),
+
 	// Certificates: the older keys, then the stanza.
 	tlsSection("", func(d *draft) *tlsKeys { return &d.tls.legacy }),
 	[]key{
@@ -220,6 +227,37 @@ func cipherKey(name string, at func(*draft) *[]string) key {
 			*at(d) = strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' })
 		}
 		return err
+	}}
+}
+
+// asWritten keeps a table whose keys others know.
+func asWritten(name string, at func(*draft) *map[string]any) key {
+	return key{name, object, func(d *draft, v any) error {
+		bodies, err := toObjects(v)
+		if err != nil {
+			return err
+		}
+		for _, body := range bodies {
+			if *at(d) == nil {
+				*at(d) = map[string]any{}
+			}
+			maps.Copy(*at(d), body)
+		}
+		return nil
+	}}
+}
+
+// bootstrapEntries keeps config entries as they are written.
+func bootstrapEntries(name string) key {
+	return key{name, object, func(d *draft, v any) error {
+		bodies, err := toObjects(v)
+		if err != nil {
+			return err
+		}
+		for _, body := range bodies {
+			d.BootstrapEntries = append(d.BootstrapEntries, Definition{Kind: "config entry", Source: d.origin[name], Body: body})
+		}
+		return nil
 	}}
 }
 

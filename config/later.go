@@ -17,7 +17,8 @@ var later = notes(map[string][]string{
 		"enable_acl_replication", "check_update_interval_acl",
 	},
 	"the service mesh is not supported yet": {
-		"connect", "auto_config", "auto_encrypt", "config_entries", "enable_central_service_config", "peering", "primary_gateways",
+		"connect.enable_mesh_gateway_wan_federation", "connect.enable_serverless_plugin", "connect.proxy", "connect.proxy_defaults",
+		"auto_config", "auto_encrypt", "enable_central_service_config", "peering", "primary_gateways",
 		"primary_gateways_interval", "ports.proxy_min_port", "ports.proxy_max_port",
 		"ports.expose_min_port", "ports.expose_max_port", "xds", "proxy", "tls.grpc.use_auto_cert",
 		"enable_xds_load_balancing", "performance.enable_xds_load_balancing", "local_proxy_config_resync_interval",

@@ -30,6 +30,9 @@ type Config struct {
 	Local *local.State
 	// Events are those that the agent has heard.
 	Events *event.History
+	// Leaves keeps the certificates of the agent's services. Without it there are no
+	// endpoints about them.
+	Leaves Leaves
 	// Snapshots carries archives. Without it there is no /v1/snapshot.
 	Snapshots Snapshots
 	// Tokens are the agent's own. The default one stands in where a request has none.
@@ -88,7 +91,7 @@ func New(cfg Config) *API {
 	for _, routes := range []map[string]route{
 		a.kvRoutes(), a.sessionRoutes(), a.txnRoutes(), a.queryRoutes(), a.eventRoutes(), a.catalogRoutes(), a.healthRoutes(), a.coordinateRoutes(),
 		a.agentRoutes(), a.localRoutes(), a.statusRoutes(), a.operatorRoutes(), a.snapshotRoutes(), a.peerRoutes(),
-		a.configRoutes(),
+		a.configRoutes(), a.meshRoutes(),
 	} {
 		for path, r := range routes {
 			a.add(path, r)

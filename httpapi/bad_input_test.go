@@ -37,7 +37,7 @@ func TestMalformedRequestsAreToldWhatIsWrong(t *testing.T) {
 		{"GET", "/v1/health/service/web?sameness-group=team", "", 400, "Sameness groups"},
 		{"GET", "/v1/catalog/gateway-services/", "", 400, "Missing gateway name"},
 		{"GET", "/v1/health/ingress/", "", 400, "Missing service name"},
-		{"GET", "/v1/config/service-defaults/web", "", 404, "does not have the endpoint"},
+		{"GET", "/v1/discovery-chain/web", "", 404, "does not have the endpoint"},
 		{"GET", "/v1/operator/area", "", 404, "does not have the endpoint"},
 		{"GET", "/v1/kv/", "", 400, "Missing key name"},
 		{"PUT", "/v1/kv/", "x", 400, "Missing key name"},

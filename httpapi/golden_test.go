@@ -235,12 +235,13 @@ func newWorld(t *testing.T, exchanges []golden.HTTP) map[string]string {
 	dc1 := newServer(t, "dc1", raft.Server{ID: "a1a1a1a1-0000-4000-8000-000000000001", Address: "127.31.1.1:27300"}, unencrypted())
 	dc2 := newServer(t, "dc2", raft.Server{ID: "b2b2b2b2-0000-4000-8000-000000000002", Address: "127.31.2.1:27300"}, noKeys("beta"))
 	fill(t, dc1, dc2)
+	trust(t, dc1)
 	servers := map[string]*server{"dc1": dc1, "dc2": dc2}
 	dc9 := newServer(t, "dc9", raft.Server{}, noKeys("lonely"))
 
 	start := func(c *callers, agent *body) string {
 		return listen(t, New(Config{
-			Caller: c, Cache: newCache(t, c), Agent: agent, Local: recordedLocal(t), Events: c.servers[c.here].events, Resolver: c.resolver, Datacenter: c.here, Node: "alpha",
+			Caller: c, Cache: newCache(t, c), Agent: agent, Local: recordedLocal(t), Leaves: newLeaves(t, c), Events: c.servers[c.here].events, Resolver: c.resolver, Datacenter: c.here, Node: "alpha",
 			MaxValue: 512 << 10, MaxTxn: 512 << 10, Log: hclog.NewNullLogger(),
 			Tokens: newTokens(t), ACLs: len(c.resolver.(tokens)) > 0,
 		})).URL

@@ -7,7 +7,7 @@ import (
 
 // later are the beginnings, below /v1/, of endpoints that are not here yet.
 var later = []string{
-	"agent", "config", "connect", "coordinate", "discovery-chain", "event", "imported-services", "internal", "operator", "peering",
+	"agent", "connect", "coordinate", "discovery-chain", "event", "imported-services", "internal", "operator", "peering",
 }
 
 // notHere answers for a path below /v1/ that is no endpoint.

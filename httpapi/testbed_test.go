@@ -24,6 +24,7 @@ import (
 	"github.com/hanse-project/hanse/coordinate"
 	"github.com/hanse-project/hanse/event"
 	"github.com/hanse-project/hanse/kv"
+	"github.com/hanse-project/hanse/mesh"
 	"github.com/hanse-project/hanse/mesh/entry"
 	"github.com/hanse-project/hanse/operator"
 	"github.com/hanse-project/hanse/query"
@@ -52,7 +53,7 @@ type server struct {
 func newServer(t testing.TB, dc string, raftServer raft.Server, keyring *ring) *server {
 	t.Helper()
 	s, err := store.New(catalog.Module("dc1"), coordinate.Module(), session.Module(), kv.Module(), txn.Module(), query.Module(),
-		entry.Module())
+		entry.Module(), mesh.Module())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +76,7 @@ func newServer(t testing.TB, dc string, raftServer raft.Server, keyring *ring) *
 	for _, handlers := range [][]rpc.Handler{
 		session.NewEndpoint(s, srv, timers).Methods(), kv.NewEndpoint(s, srv, 512<<10).Methods(), services.Methods(),
 		event.NewEndpoint(newAir(srv.events)).Methods(), txn.NewEndpoint(s, srv, dc, 512<<10).Methods(), ops.Methods(), queries.Methods(), places.Methods(),
-		entry.NewEndpoint(s, srv).Methods(),
+		entry.NewEndpoint(s, srv).Methods(), mesh.NewEndpoint(s, srv, dc, true).Methods(),
 	} {
 		for _, h := range handlers {
 			srv.methods[h.Name] = h

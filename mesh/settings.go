@@ -83,6 +83,9 @@ func parse(given map[string]any) (*settings, map[string]any, error) {
 			if err := options[i].set(s, value); err != nil {
 				errs = append(errs, fmt.Errorf("%s %w", key, err))
 			}
+			if n, isNumber := value.(json.Number); isNumber {
+				value = n.String()
+			}
 			if options[i].name != privateKey {
 				kept[options[i].name] = value
 			}

@@ -9,6 +9,7 @@ import (
 	"github.com/hanse-project/hanse/coordinate"
 	"github.com/hanse-project/hanse/event"
 	"github.com/hanse-project/hanse/kv"
+	"github.com/hanse-project/hanse/mesh"
 	"github.com/hanse-project/hanse/mesh/entry"
 	"github.com/hanse-project/hanse/operator"
 	"github.com/hanse-project/hanse/query"
@@ -28,7 +29,7 @@ type domains struct {
 
 func newDomains(datacenter string, reg prometheus.Registerer) (*domains, error) {
 	s, err := store.New(catalog.Module(datacenter), coordinate.Module(), session.Module(), kv.Module(), txn.Module(), query.Module(),
-		entry.Module())
+		entry.Module(), mesh.Module())
 	if err != nil {
 		return nil, err
 	}
@@ -60,6 +61,7 @@ func (s *Server) handlers(d *domains) []rpc.Handler {
 		}),
 		event.NewEndpoint(s.cfg.LAN),
 		entry.NewEndpoint(d.store, s.node),
+		mesh.NewEndpoint(d.store, s.node, s.cfg.Datacenter, s.cfg.Mesh),
 		operator.NewEndpoint(s.node, gossip, s.progress, s.askKeyring),
 	}
 	handlers := append(s.node.answerPeers(), s.lineage.handler())

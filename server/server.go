@@ -22,6 +22,8 @@ import (
 	"github.com/hanse-project/hanse/forwarder"
 	"github.com/hanse-project/hanse/gossip"
 	"github.com/hanse-project/hanse/lan"
+	"github.com/hanse-project/hanse/mesh"
+	"github.com/hanse-project/hanse/mesh/entry"
 	"github.com/hanse-project/hanse/operator"
 	"github.com/hanse-project/hanse/rpc"
 	"github.com/hanse-project/hanse/wan"
@@ -63,6 +65,13 @@ type Config struct {
 	// it to everything else.
 	TLS        func() *tls.Config
 	RequireTLS bool
+
+	// Mesh says whether there is a certificate authority, and CAConfig are the settings
+	// that it begins with.
+	Mesh     bool
+	CAConfig map[string]any
+	// Entries are config entries that a leader writes if they are not there.
+	Entries []*entry.Entry
 
 	Resolver   rpc.Resolver
 	Registerer prometheus.Registerer
@@ -161,9 +170,18 @@ func (s *Server) assemble(d *domains) {
 		{"expire sessions", d.sessions.Run},
 		{"log coordinates", func(ctx context.Context) { d.places.Run(ctx, cmp.Or(cfg.CoordinatePeriod, coordinate.Period)) }},
 		{"announce", func(ctx context.Context) { s.announce() }},
+		{"bootstrap config entries", func(ctx context.Context) {
+			persistently(ctx, s.log, "write the first config entries", func(ctx context.Context) error {
+				return entry.Bootstrap(ctx, d.store, s.node, cfg.Entries)
+			})
+		}},
 		{"reap tombstones", func(ctx context.Context) {
 			every(ctx, reapInterval, func(ctx context.Context) { s.reap(ctx, d) })
 		}},
+	}
+	if cfg.Mesh {
+		keeper := mesh.NewKeeper(d.store, s.node, cfg.CAConfig, s.cfg.Log.Named("mesh"))
+		s.duties = append(s.duties, duty{"mesh", keeper.Run})
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 	"github.com/hanse-project/hanse/gossip/gossiptest"
 	"github.com/hanse-project/hanse/kv"
 	"github.com/hanse-project/hanse/lan"
+	"github.com/hanse-project/hanse/mesh"
 	"github.com/hanse-project/hanse/mesh/entry"
 	"github.com/hanse-project/hanse/operator"
 	"github.com/hanse-project/hanse/query"
@@ -81,7 +82,7 @@ func startAlone(t *testing.T) *Server {
 	}
 	s, err := New(Config{
 		Datacenter: "shanghai", NodeName: "public-server", NodeID: id, Expect: 1, Hold: 30 * time.Second,
-		TombstoneTTL: time.Hour, CoordinatePeriod: 10 * time.Millisecond, MaxValue: 1 << 10, LAN: pool, Port: port, Advertise: port.Addr(),
+		TombstoneTTL: time.Hour, CoordinatePeriod: 10 * time.Millisecond, MaxValue: 1 << 10, Mesh: true, LAN: pool, Port: port, Advertise: port.Addr(),
 		Resolver: tokens{}, Registerer: prometheus.NewRegistry(), DropGauges: func(...string) {}, Log: log,
 	})
 	if err != nil {
@@ -148,9 +149,10 @@ func populate(t *testing.T, s *Server) world {
 			Name: kind + "-query", Service: query.ServiceQuery{Service: kind + "-service"},
 		}}).(*string)
 	}
+	trust := do(&mesh.ListRoots.Info, &mesh.RootsRequest{Read: rpc.Read{QueryOptions: rpc.QueryOptions{MinQueryIndex: 1}}}).(*mesh.Roots)
 	return world{
 		publicSession: create("public-node"), secretSession: create("secret-node"),
-		publicQuery: prepare("public"), secretQuery: prepare("secret"),
+		publicQuery: prepare("public"), secretQuery: prepare("secret"), trust: trust.TrustDomain,
 	}
 }
 
@@ -176,7 +178,7 @@ func state(t *testing.T, s *Server) string {
 	var all strings.Builder
 	for name, req := range map[string]rpc.Request{
 		kv.List.Name: &kv.KeyRequest{}, catalog.NodeDump.Name: &catalog.DCSpecificRequest{},
-		session.List.Name: &session.SpecificRequest{}, query.List.Name: &catalog.DCSpecificRequest{}, entry.ListAll.Name: &entry.ListAllRequest{}, operator.GetConfiguration.Name: &operator.DCRequest{},
+		session.List.Name: &session.SpecificRequest{}, query.List.Name: &catalog.DCSpecificRequest{}, entry.ListAll.Name: &entry.ListAllRequest{}, mesh.ListRoots.Name: &mesh.RootsRequest{}, operator.GetConfiguration.Name: &operator.DCRequest{},
 	} {
 		text, _, err := ask(t, s, name, "", req)
 		if err != nil {

@@ -7,6 +7,8 @@ import (
 	"github.com/hanse-project/hanse/coordinate"
 	"github.com/hanse-project/hanse/event"
 	"github.com/hanse-project/hanse/kv"
+	"github.com/hanse-project/hanse/mesh"
+	"github.com/hanse-project/hanse/mesh/cert"
 	"github.com/hanse-project/hanse/mesh/entry"
 	"github.com/hanse-project/hanse/operator"
 	"github.com/hanse-project/hanse/query"
@@ -16,7 +18,7 @@ import (
 )
 
 // world is what the requests of the walk have to name.
-type world struct{ publicSession, secretSession, publicQuery, secretQuery string }
+type world struct{ publicSession, secretSession, publicQuery, secretQuery, trust string }
 
 // markers stand in every row about a secret thing of a resource.
 var markers = map[rpc.Resource]string{
@@ -67,6 +69,7 @@ func (w world) walk() map[string]step {
 	w.queries(walk)
 	w.events(walk)
 	w.entries(walk)
+	w.mesh(walk)
 	w.operator(walk)
 	return walk
 }
@@ -323,6 +326,29 @@ func (world) entries(walk map[string]step) {
 	}}
 	walk[entry.Apply.Name] = step{writes: []writeStep{apply("secret-service"), mesh}, allowed: []writeStep{apply("public-other")}}
 	walk[entry.Remove.Name] = step{writes: []writeStep{apply("secret-service"), mesh}, allowed: []writeStep{apply("public-service")}}
+}
+
+func (w world) mesh(walk map[string]step) {
+	walk[mesh.ListRoots.Name] = step{open: true}
+	walk[mesh.GetConfig.Name] = step{reads: []readStep{
+		{request: func() rpc.Request { return &mesh.ConfigRequest{} }, shows: "LeafCertTTL"}}}
+	walk[mesh.SetConfig.Name] = step{writes: []writeStep{{rpc.ResourceOperator, func() rpc.Request {
+		return &mesh.ConfigSetRequest{Config: &mesh.Config{Config: map[string]any{"PrivateKeyBits": 384}}}
+	}}}}
+	sign := func(service string) writeStep {
+		return writeStep{rpc.ResourceService, func() rpc.Request {
+			key, err := cert.NewKey(cert.EC, 256)
+			if err != nil {
+				panic("server: " + err.Error())
+			}
+			csr, err := cert.NewRequest(key, cert.ServiceID{TrustDomain: w.trust, Namespace: "default", Datacenter: "shanghai", Service: service})
+			if err != nil {
+				panic("server: " + err.Error())
+			}
+			return &mesh.SignRequest{CSR: csr}
+		}}
+	}
+	walk[mesh.Sign.Name] = step{writes: []writeStep{sign("secret-service")}, allowed: []writeStep{sign("public-service")}}
 }
 
 func (world) operator(walk map[string]step) {

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 
+	"github.com/hanse-project/hanse/agent"
 	"github.com/hanse-project/hanse/config"
 	"github.com/hanse-project/hanse/local"
 	"github.com/hanse-project/hanse/watch"
@@ -60,5 +61,6 @@ func loadConfig(format string, paths []string) (warnings []string, err error) {
 		return nil, err
 	}
 	_, wrong := watch.ParseAll(cfg.Watches)
-	return warnings, errors.Join(local.Validate(cfg), wrong)
+	_, mistaken := agent.ReadMesh(cfg)
+	return warnings, errors.Join(local.Validate(cfg), wrong, mistaken)
 }

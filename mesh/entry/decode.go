@@ -206,6 +206,11 @@ func opaque(v any) any {
 		return out
 	case int:
 		return float64(v)
+	case json.Number:
+		if f, err := v.Float64(); err == nil {
+			return f
+		}
+		return v.String()
 	}
 	return v
 }

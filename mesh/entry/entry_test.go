@@ -270,6 +270,10 @@ Meta { my_key = "x" }`); err != nil {
 	if got, err := Parse(fields); err != nil || got.Hash != want.Hash {
 		t.Errorf("HCL gave %+v (%v), want %+v", got, err, want.Body)
 	}
+	numbers := map[string]any{"kind": "proxy-defaults", "config": map[string]any{"a": json.Number("5")}}
+	if got, err := Parse(numbers); err != nil || got.Hash != parsed(t, `{"Kind":"proxy-defaults","Config":{"a":5}}`).Hash {
+		t.Errorf("numbers as a configuration has them gave %+v (%v)", got, err)
+	}
 	fields = nil
 	if err := hcl.Decode(&fields, `
 Kind = "proxy-defaults"

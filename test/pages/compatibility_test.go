@@ -139,7 +139,7 @@ func routeOf(routes []string, path string) string {
 }
 
 func TestEndpointsAreAsThePageSays(t *testing.T) {
-	api := httpapi.New(httpapi.Config{Log: hclog.NewNullLogger(), Snapshots: struct{ httpapi.Snapshots }{}, Local: new(local.State)})
+	api := httpapi.New(httpapi.Config{Log: hclog.NewNullLogger(), Snapshots: struct{ httpapi.Snapshots }{}, Leaves: struct{ httpapi.Leaves }{}, Local: new(local.State)})
 	known := routes(t)
 	told := map[string][]string{} // by route, the methods of all paths below it
 	for _, r := range section(t, "## HTTP API", "## Command line") {
