@@ -92,9 +92,37 @@ func TestClientFollowsTheLog(t *testing.T) {
 	}
 }
 
-func TestAgentSaysItsVersion(t *testing.T) {
+func TestAgentDescribesItsMachine(t *testing.T) {
 	a := start(t, "-dev")
-	version, err := a.api(t).Agent().Version()
+	c := a.api(t)
+	host, err := c.Agent().Host()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The names that were recorded.
+	for part, names := range map[string]string{
+		"Memory": "active available buffers cached commitLimit committedAS dirty free highFree highTotal hugePageSize hugePagesFree hugePagesRsvd hugePagesSurp hugePagesTotal inactive laundry lowFree lowTotal mapped pageTables shared slab sreclaimable sunreclaim swapCached swapFree swapTotal total used usedPercent vmallocChunk vmallocTotal vmallocUsed wired writeBack writeBackTmp",
+		"Host":   "bootTime hostId hostname kernelArch kernelVersion os platform platformFamily platformVersion procs uptime virtualizationRole virtualizationSystem",
+		"Disk":   "free fstype inodesFree inodesTotal inodesUsed inodesUsedPercent path total used usedPercent",
+		"CPU":    "cacheSize coreId cores cpu family flags mhz microcode model modelName physicalId stepping vendorId",
+	} {
+		fields, isObject := host[part].(map[string]any)
+		if list, isList := host[part].([]any); isList && len(list) > 0 {
+			fields, isObject = list[0].(map[string]any)
+		}
+		for name := range strings.FieldsSeq(names) {
+			if _, there := fields[name]; !isObject || !there {
+				t.Errorf("%s has no %s: %v", part, name, host[part])
+			}
+		}
+	}
+	if memory := host["Memory"].(map[string]any); memory["total"].(float64) <= 0 {
+		t.Errorf("the memory is %v", memory)
+	}
+	if host["CollectionTime"].(float64) <= 0 || host["Errors"] != nil {
+		t.Errorf("collected at %v, with errors %v", host["CollectionTime"], host["Errors"])
+	}
+	version, err := c.Agent().Version()
 	if err != nil || version["HumanVersion"] != "1.21.4" {
 		t.Errorf("version %v (%v)", version, err)
 	}

@@ -31,6 +31,9 @@ type Agent interface {
 	ForceLeave(ctx context.Context, node string, prune, wan bool) error
 	// Reload reads the configuration again.
 	Reload(ctx context.Context) error
+	// Host describes the machine. It is rendered as JSON, an object with the keys Memory,
+	// CPU, Host, Disk, CollectionTime and Errors.
+	Host(ctx context.Context) any
 	// Monitor writes the log from a level on to w, as text or as JSON, until ctx ends or a
 	// write fails. An empty write says that it has begun; each other is one line or several.
 	Monitor(ctx context.Context, level hclog.Level, json bool, w io.Writer) error

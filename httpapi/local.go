@@ -12,6 +12,7 @@ func (a *API) agentRoutes() map[string]route {
 		"/v1/agent/self":         {http.MethodGet: a.agentSelf},
 		"/v1/agent/members":      {http.MethodGet: a.agentMembers},
 		"/v1/agent/token/":       {http.MethodPut: a.agentToken},
+		"/v1/agent/host":         {http.MethodGet: a.agentHost},
 		"/v1/agent/version":      {http.MethodGet: a.agentVersion},
 		"/v1/agent/monitor":      {http.MethodGet: a.agentMonitor},
 		"/v1/agent/join/":        {http.MethodPut: a.agentJoin},

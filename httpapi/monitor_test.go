@@ -32,7 +32,7 @@ func TestMonitorSaysWhatIsWrong(t *testing.T) {
 func TestWhoMayLookAtTheMachine(t *testing.T) {
 	face, _ := newFace(t, func(c *Config) { c.Resolver = tokens{"nobody": stranger{}} })
 	for path, permission := range map[string]string{
-		"/v1/agent/version": `'agent:read' on "alpha"`, "/v1/agent/monitor": `'agent:read' on "alpha"`,
+		"/v1/agent/host": "'operator:read'", "/v1/agent/version": `'agent:read' on "alpha"`, "/v1/agent/monitor": `'agent:read' on "alpha"`,
 	} {
 		w := do(face, "GET", path+"?token=nobody", "")
 		if want := rpc.ErrPermissionDenied.Text + ": token with AccessorID 'acce5500-0000-4000-8000-00000000a004' lacks permission " + permission; w.Code != 403 || w.Body.String() != want {

@@ -7,6 +7,13 @@ import (
 	"github.com/hanse-project/hanse/version"
 )
 
+func (a *API) agentHost(_ http.ResponseWriter, r *request) (any, error) {
+	if err := a.allow(r, rpc.ResourceOperator, rpc.AccessRead); err != nil {
+		return nil, err
+	}
+	return a.cfg.Agent.Host(r.Context()), nil
+}
+
 // agentRelease is the release that an agent claims to be.
 type agentRelease struct {
 	SHA          string
