@@ -21,7 +21,7 @@ type dnsFace struct {
 func (a *Agent) openDNS() error {
 	cfg := a.cfg
 	f := &dnsFace{server: dnsserver.New(dnsserver.Config{
-		Caller: a.role.Caller(), Datacenter: cfg.Datacenter, Node: cfg.NodeName, Domain: cfg.Domain, AltDomain: cfg.AltDomain,
+		Caller: a.role.Caller(), Cache: a.cache, Datacenter: cfg.Datacenter, Node: cfg.NodeName, Domain: cfg.Domain, AltDomain: cfg.AltDomain,
 		Token: func() string { return a.tokens.For(acltoken.DNS) }, TranslateWAN: cfg.TranslateWANAddr, Settings: dnsSettings(cfg), Log: a.log.Named("dns"), Registerer: a.metrics,
 	})}
 	a.dns = f

@@ -8,6 +8,7 @@ import (
 	"github.com/miekg/dns"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/hanse-project/hanse/cache"
 	"github.com/hanse-project/hanse/config"
 	"github.com/hanse-project/hanse/rpc"
 )
@@ -21,6 +22,8 @@ type Config struct {
 	// Domain and AltDomain are what it answers for, without dots at their ends. The
 	// second may be "".
 	Domain, AltDomain string
+	// Cache keeps answers for dns_config.use_cache; nil keeps none.
+	Cache *cache.Cache
 	// Token is the secret that is sent with each call; nil sends none.
 	Token func() string
 	// TranslateWAN answers with the WAN addresses of what is in other datacenters.

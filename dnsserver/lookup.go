@@ -102,6 +102,7 @@ func (s *Server) service(ctx context.Context, r *request, t target) (*answer, er
 	if t.tag != "" {
 		req.TagFilter, req.ServiceTags = true, []string{t.tag}
 	}
+	req.UseCache = r.settings.UseCache
 	if r.settings.OnlyPassing {
 		req.HealthFilterType = catalog.OnlyPassing
 	}
@@ -109,15 +110,23 @@ func (s *Server) service(ctx context.Context, r *request, t target) (*answer, er
 	if err != nil {
 		return nil, err
 	}
+	if r.trace.reply != nil && r.trace.calls == 1 {
+		if known := s.memo.from(r, rep); known != nil {
+			return known, nil
+		}
+	}
 	return s.instances(ctx, r, t, rep.Nodes, s.dcOf(t), r.settings.serviceTTL(t.name)), nil
 }
 
 func (s *Server) query(ctx context.Context, r *request, t target) (*answer, error) {
-	rep, err := ask(ctx, s, r, &query.Execute, &query.ExecuteRequest{
+	req := &query.ExecuteRequest{
 		Read: rpc.Read{Datacenter: t.dc}, QueryIDOrName: t.name,
 		Source: catalog.QuerySource{Datacenter: s.cfg.Datacenter, Ip: r.client.String()},
 		Agent:  catalog.QuerySource{Datacenter: s.cfg.Datacenter, Node: s.cfg.Node},
-	})
+	}
+	// The cache does not follow what queries find, so that the settings must say how old it may be.
+	req.UseCache = r.settings.UseCache && r.settings.CacheMaxAge > 0
+	rep, err := ask(ctx, s, r, &query.Execute, req)
 	if err != nil {
 		if strings.Contains(err.Error(), query.NotFound) {
 			return nil, nil

@@ -30,6 +30,12 @@ type trace struct {
 	watch rpc.WatchSet
 	// unsure tells that it may change without that, or is not for everybody.
 	unsure bool
+	// elsewhere tells that another process was asked, or the cache, which nothing watches.
+	elsewhere bool
+	// calls is how many there were, and reply that of the last if the cache gave it: it
+	// gives the same until there is another.
+	calls int
+	reply any
 }
 
 func newRequest(msg *dns.Msg, from net.Addr, settings *Settings) *request {

@@ -50,7 +50,8 @@ func (s *Server) holders(ctx context.Context, r *request) (*answer, error) {
 
 func (s *Server) nodesAt(ctx context.Context, r *request, a *answer, addr netip.Addr) error {
 	req := &catalog.DCSpecificRequest{}
-	rep, err := askFiltered(ctx, s, r, &catalog.ListNodes, req, fmt.Sprintf("Address == %q", addr))
+	req.Filter = fmt.Sprintf("Address == %q", addr)
+	rep, err := ask(ctx, s, r, &catalog.ListNodes, req)
 	if err != nil {
 		return err
 	}

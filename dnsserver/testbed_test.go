@@ -112,14 +112,28 @@ func (s *server) Call(ctx context.Context, m *rpc.Info, req rpc.Request, _ func(
 	if there == s {
 		call.Watch = rpc.WatchOf(ctx)
 	}
-	rep, err := there.methods[m.Name].Serve(ctx, call, req)
-	if err != nil {
-		return nil, err
-	}
-	if r, ok := rep.(rpc.Reply); ok {
+	for {
+		after := req.Envelope().Query
+		blocks := m.Blocking && after != nil && after.MinQueryIndex > 0
+		if blocks {
+			call.Watch = rpc.WatchSet{}
+		}
+		rep, err := there.methods[m.Name].Serve(ctx, call, req)
+		if err != nil {
+			return nil, err
+		}
+		r, ok := rep.(rpc.Reply)
+		if !ok {
+			return rep, nil
+		}
 		r.QueryMeta().ResultsFilteredByACLs = call.Filtered()
+		if !blocks || r.QueryMeta().Index > after.MinQueryIndex {
+			return rep, nil
+		}
+		if err := call.Watch.WatchCtx(ctx); err != nil {
+			return nil, err
+		}
 	}
-	return rep, nil
 }
 
 // register puts nodes, services and checks into the catalog.
