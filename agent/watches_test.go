@@ -26,7 +26,7 @@ type folder string
 
 // handler writes what it is told into a file, whole, and counts its runs.
 func (f folder) handler(name string) string {
-	line := fmt.Sprintf(`cd %s && cat >%[2]s.new && mv %[2]s.new %[2]s && echo "$CONSUL_INDEX" >>%[2]s.runs`, f, name)
+	line := fmt.Sprintf(`cd %s && cat >%[2]s.new && echo "$CONSUL_INDEX" >>%[2]s.runs && mv %[2]s.new %[2]s`, f, name)
 	return strconv.Quote(line)
 }
 

@@ -39,9 +39,11 @@ func (p *Pool) Join(addrs []string) (int, error) {
 // never invent one.
 func (p *Pool) joinOne(addr string) (int, error) {
 	before := p.guard.listed.Load()
-	for _, wait := range listingWaits {
+	for attempt, wait := range listingWaits {
 		time.Sleep(wait)
-		n, err := p.serf.Join([]string{addr}, true)
+		// User events from before the first exchange are old news; those since then are
+		// for us too.
+		n, err := p.serf.Join([]string{addr}, attempt == 0)
 		if err != nil {
 			return 0, fmt.Errorf("join %s pool at %s: %w", p.cfg.Pool, addr, p.explainJoin(err))
 		}

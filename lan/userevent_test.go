@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/serf/serf"
 
@@ -70,4 +71,42 @@ func TestSlowHandlerHoldsNothingUp(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A join is two exchanges of members. What was fired before the first is old news, and
+// what is fired between the two is for the new member too.
+func TestEventsAreHeardFromTheFirstExchangeOn(t *testing.T) {
+	for range 20 { // the moment is hard to hit
+		gossiptest.Bubble(t, func(t *testing.T, network *gossiptest.Network) {
+			p, err := New(defaults(t, on(network, "a", "127.0.0.1:8301")))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := p.UserEvent("old", nil, false); err != nil {
+				t.Fatal(err)
+			}
+			gossiptest.NewWatch(t, p.Pool, gossip.Handler{Member: func(change serf.EventType, m serf.Member) {
+				if change == serf.EventMemberJoin && m.Name == "b" {
+					if err := p.UserEvent("welcome", nil, false); err != nil {
+						t.Error(err)
+					}
+				}
+			}})
+			b, err := New(defaults(t, on(network, "b", "127.0.0.2:8301")))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := make(chan string, 8)
+			w := gossiptest.NewWatch(t, b.Pool, gossip.Handler{User: func(e serf.UserEvent) { got <- e.Name }})
+			mustJoin(t, member{b, w}, "127.0.0.1:8301")
+			select {
+			case name := <-got:
+				if name != "welcome" {
+					t.Errorf("heard %q", name)
+				}
+			case <-time.After(time.Minute):
+				t.Error("heard nothing")
+			}
+		})
+	}
 }
