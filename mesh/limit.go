@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
 
@@ -10,9 +11,15 @@ import (
 	"github.com/hanse-project/hanse/rpc"
 )
 
-// errBusy is the error of a request for a certificate that came when there were too many.
-// Agents ask again.
-var errBusy = rpc.Failed("rate limit reached, try again later")
+// busy is the text of the error of a request for a certificate that came when there were
+// too many.
+const busy = "rate limit reached, try again later"
+
+var errBusy = rpc.Failed(busy)
+
+// Busy tells whether the servers had too many requests for certificates to answer: it is
+// worth asking again.
+func Busy(err error) bool { return err != nil && strings.Contains(err.Error(), busy) }
 
 // busyWait is how long a request waits for its turn.
 const busyWait = 500 * time.Millisecond

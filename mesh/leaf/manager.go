@@ -206,9 +206,45 @@ func (m *Manager) keep(ctx context.Context, c *certificate) {
 	}
 }
 
+// patience is how long a certificate is tried for while the servers have no root yet, or
+// have too many requests.
+const patience = 10 * time.Second
+
+var errNoRoot = rpc.Failed("the datacenter has no root certificate yet: try again later")
+
+// roots are those of the datacenter, of which one signs.
+func (m *Manager) roots(ctx context.Context) (*mesh.Roots, error) {
+	patient, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for index := uint64(0); ; {
+		roots, err := m.cfg.Roots(patient, index)
+		switch {
+		case err == nil && roots.ActiveRootID != "":
+			return roots, nil
+		case patient.Err() != nil && ctx.Err() == nil:
+			return nil, errNoRoot
+		case err != nil:
+			return nil, err
+		}
+		index = max(roots.Index, 1)
+	}
+}
+
+// sign asks until the servers have time for it.
+func (m *Manager) sign(ctx context.Context, req *mesh.SignRequest) (*mesh.Issued, error) {
+	patient, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		signed, err := mesh.Sign.Call(ctx, m.cfg.Caller, req)
+		if !mesh.Busy(err) || !sleep(patient, firstRetry/2+rand.N(firstRetry)) {
+			return signed, err
+		}
+	}
+}
+
 // issue asks the servers for a certificate. root is the ID of the one that was active.
 func (m *Manager) issue(ctx context.Context, q question) (leaf *mesh.Issued, root string, err error) {
-	roots, err := m.cfg.Roots(ctx, 0)
+	roots, err := m.roots(ctx)
 	if err != nil {
 		return nil, "", err
 	}
@@ -230,7 +266,7 @@ func (m *Manager) issue(ctx context.Context, q question) (leaf *mesh.Issued, roo
 	}
 	req := &mesh.SignRequest{CSR: csr}
 	req.Datacenter, req.Token = m.cfg.Datacenter, q.token
-	signed, err := mesh.Sign.Call(ctx, m.cfg.Caller, req)
+	signed, err := m.sign(ctx, req)
 	if err != nil {
 		return nil, "", err
 	}

@@ -198,6 +198,32 @@ func TestAnotherRootMeansAnotherCertificate(t *testing.T) {
 	})
 }
 
+func TestItWaitsForTheServers(t *testing.T) {
+	manage(t, func(t *testing.T, s *servers, m *Manager) {
+		s.mu.Lock()
+		signs := s.roots.ActiveRootID
+		s.roots.ActiveRootID = ""
+		s.mu.Unlock()
+		if _, _, err := m.Get(t.Context(), "early", "", 0); !errors.Is(err, errNoRoot) {
+			t.Errorf("without a root: %v", err)
+		}
+		go func() {
+			time.Sleep(2 * time.Second)
+			s.rotate(t)
+		}()
+		get(t, m, "web", "", 0)
+		if signs == s.roots.ActiveRootID {
+			t.Error("the root is the same")
+		}
+		s.fail(rpc.Failed("rpc error: rate limit reached, try again later"))
+		go func() {
+			time.Sleep(2 * time.Second)
+			s.fail(nil)
+		}()
+		get(t, m, "db", "", 0)
+	})
+}
+
 func TestARefusalIsToldToThoseWhoWait(t *testing.T) {
 	manage(t, func(t *testing.T, s *servers, m *Manager) {
 		refused := rpc.Wrap(rpc.ErrPermissionDenied, "no")
