@@ -92,6 +92,7 @@ func (a *Agent) newAPI() http.Handler {
 	cfg := a.cfg
 	face := httpapi.Config{
 		Caller: a.role.Caller(), Agent: &self{agent: a}, Local: a.local, Events: a.events, Leaves: a.leaves, Snapshots: archives{a.role.Snapshots()}, Resolver: rpc.AllowAll{}, Datacenter: cfg.Datacenter,
+		TranslateWAN: cfg.TranslateWANAddr, Waits: waits(cfg), Profiles: cfg.EnableDebug,
 		MaxValue: int64(cfg.Limits.KVMaxValueSize), MaxTxn: int64(cfg.Limits.TxnMaxReqLen),
 		ResponseHeaders: cfg.HTTP.ResponseHeaders, BlockEndpoints: cfg.HTTP.BlockEndpoints, AllowWriteFrom: prefixes(cfg.HTTP.AllowWriteFrom),
 		Node: cfg.NodeName, Tokens: a.tokens, ACLs: cfg.ACL.Enabled, Log: a.log.Named("http"),
@@ -105,6 +106,11 @@ func (a *Agent) newAPI() http.Handler {
 		})
 	}
 	return httpapi.New(face)
+}
+
+// waits is how long blocking queries wait.
+func waits(cfg *config.Config) rpc.Waits {
+	return rpc.Waits{Default: cfg.DefaultQueryTime, Max: cfg.MaxQueryTime}
 }
 
 // prefixes are the networks of http_config.allow_write_http_from, which were checked

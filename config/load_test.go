@@ -232,8 +232,8 @@ func TestSettingsWithoutEffectWarn(t *testing.T) {
 			t.Errorf("%s is no key", key)
 		}
 	}
-	_, warnings := load(t, "-dev", "-hcl", `max_query_time = "1m" limits { rpc_client_timeout = "9s" }`)
-	for _, want := range []string{"max_query_time", "limits.rpc_client_timeout"} {
+	_, warnings := load(t, "-dev", "-hcl", `limits { rpc_handshake_timeout = "9s" rpc_client_timeout = "9s" }`)
+	for _, want := range []string{"limits.rpc_handshake_timeout", "limits.rpc_client_timeout"} {
 		if !slices.ContainsFunc(warnings, func(w string) bool { return strings.Contains(w, want+" was checked, and has no effect yet") }) {
 			t.Errorf("warnings %q, want one on %s", warnings, want)
 		}

@@ -328,7 +328,6 @@ func (d *draft) closeHTTPS() {
 
 // withoutEffect are settings that are checked and kept, and that nothing runs on yet.
 var withoutEffect = []string{
-	"enable_debug", "default_query_time", "max_query_time", "session_ttl_min",
 	"performance.leave_drain_time", "limits.https_handshake_timeout", "limits.rpc_handshake_timeout", "limits.rpc_client_timeout",
 }
 

@@ -305,6 +305,11 @@ func (c *Config) checkNumbers(errs *mistakes) {
 	if r := c.Cache.EntryFetchRate; r < 0 {
 		errs.add("cache.entry_fetch_rate", "is %v: use refreshes per second, or 0 for no bound", r)
 	}
+	for key, d := range byKey(map[string]time.Duration{"max_query_time": c.MaxQueryTime, "session_ttl_min": c.SessionTTLMin}) {
+		if d > 24*time.Hour {
+			errs.add(key, "is %v: use at most 24h", d)
+		}
+	}
 	counts := map[string]int{
 		"cache.entry_fetch_max_burst": c.Cache.EntryFetchMaxBurst,
 		"gossip_lan.gossip_nodes":     c.GossipLAN.GossipNodes, "gossip_wan.gossip_nodes": c.GossipWAN.GossipNodes,

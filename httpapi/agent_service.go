@@ -148,16 +148,16 @@ func (a *API) agentService(w http.ResponseWriter, r *request) (any, error) {
 	if r.name == "" {
 		return nil, badRequest("Missing service ID")
 	}
-	wait := rpc.QueryOptions{}
+	wait := time.Duration(0)
 	if text := r.query.Get("wait"); text != "" {
 		d, err := time.ParseDuration(text)
 		if err != nil {
 			return nil, badRequest("Invalid wait time")
 		}
-		wait.MaxQueryTime = d
+		wait = d
 	}
 	known := r.query.Get("hash")
-	ctx, cancel := context.WithTimeout(r.Context(), wait.Wait())
+	ctx, cancel := context.WithTimeout(r.Context(), a.cfg.Waits.Of(wait))
 	defer cancel()
 	for {
 		s, hash, changed, found := a.cfg.Local.Service(r.name)

@@ -44,6 +44,12 @@ type Config struct {
 	// Datacenter is the agent's own, and Node its name.
 	Datacenter string
 	Node       string
+	// Waits bounds blocking queries.
+	Waits rpc.Waits
+	// Profiles serves /debug/pprof/.
+	Profiles bool
+	// TranslateWAN shows the WAN addresses of what is in other datacenters.
+	TranslateWAN bool
 	// MaxValue is the largest value of a key, in bytes.
 	MaxValue int64
 	// MaxTxn is the largest body of a transaction, in bytes.
@@ -89,7 +95,7 @@ func New(cfg Config) *API {
 		a.cfg.UI = compressed(cfg.UI)
 	}
 	for _, routes := range []map[string]route{
-		a.kvRoutes(), a.sessionRoutes(), a.txnRoutes(), a.queryRoutes(), a.eventRoutes(), a.catalogRoutes(), a.healthRoutes(), a.coordinateRoutes(),
+		a.kvRoutes(), a.sessionRoutes(), a.txnRoutes(), a.queryRoutes(), a.eventRoutes(), a.catalogRoutes(), a.healthRoutes(), a.coordinateRoutes(), a.debugRoutes(),
 		a.agentRoutes(), a.localRoutes(), a.statusRoutes(), a.operatorRoutes(), a.snapshotRoutes(), a.peerRoutes(),
 		a.configRoutes(), a.meshRoutes(),
 	} {
@@ -128,6 +134,9 @@ func (a *API) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	header := w.Header()
 	for name, value := range a.cfg.ResponseHeaders {
 		header.Set(name, value)
+	}
+	if a.cfg.TranslateWAN {
+		header["X-Consul-Translate-Addresses"] = headerTranslated
 	}
 	path := hr.URL.Path
 	r, rest, found := a.find(path)

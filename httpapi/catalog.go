@@ -103,7 +103,7 @@ func (a *API) catalogNodes(w http.ResponseWriter, r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return list(rep.Nodes), nil
+	return translated(a, req.Datacenter, rep.Nodes), nil
 }
 
 func (a *API) catalogServices(w http.ResponseWriter, r *request) (any, error) {
@@ -142,7 +142,7 @@ func (a *API) catalogService(w http.ResponseWriter, r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return list(rep.ServiceNodes), nil
+	return translated(a, req.Datacenter, rep.ServiceNodes), nil
 }
 
 func (a *API) catalogGatewayServices(w http.ResponseWriter, r *request) (any, error) {
@@ -176,7 +176,7 @@ func (a *API) catalogNode(w http.ResponseWriter, r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return rep.NodeServices, nil
+	return a.translatedNode(req.Datacenter, rep.NodeServices), nil
 }
 
 func (a *API) catalogNodeServices(w http.ResponseWriter, r *request) (any, error) {
@@ -188,7 +188,12 @@ func (a *API) catalogNodeServices(w http.ResponseWriter, r *request) (any, error
 	if err != nil {
 		return nil, err
 	}
-	return rep.NodeServices, nil
+	if !a.farFrom(req.Datacenter) {
+		return rep.NodeServices, nil
+	}
+	return catalog.NodeServiceList{
+		Node: rep.NodeServices.Node.Translated(), Services: translated(a, req.Datacenter, rep.NodeServices.Services),
+	}, nil
 }
 
 func (a *API) catalogRegister(_ http.ResponseWriter, r *request) (any, error) {

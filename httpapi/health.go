@@ -66,7 +66,7 @@ func (a *API) healthService(w http.ResponseWriter, r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return list(rep.Nodes), nil
+	return translated(a, req.Datacenter, rep.Nodes), nil
 }
 
 // healthIngress finds the ingress gateways of a service.
@@ -80,7 +80,7 @@ func (a *API) healthIngress(w http.ResponseWriter, r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return list(rep.Nodes), nil
+	return translated(a, req.Datacenter, rep.Nodes), nil
 }
 
 // healthRequest is what the endpoints about the instances of a service ask.

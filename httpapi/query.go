@@ -113,7 +113,7 @@ func (a *API) queryExecute(w http.ResponseWriter, r *request, name string) (any,
 		PeerName   string
 		Failovers  int
 		bodyMeta
-	}{rep.Service, list(rep.Nodes), rep.DNS, rep.Datacenter, rep.PeerName, rep.Failovers, shownMeta(&rep.Meta)}, nil
+	}{rep.Service, translated(a, rep.Datacenter, rep.Nodes), rep.DNS, rep.Datacenter, rep.PeerName, rep.Failovers, shownMeta(&rep.Meta)}, nil
 }
 
 func (a *API) queryExplain(w http.ResponseWriter, r *request, name string) (any, error) {

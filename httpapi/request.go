@@ -94,6 +94,9 @@ func (a *API) read(r *request, env *rpc.Read) error {
 		}
 		q.MaxQueryTime = d
 	}
+	if q.MinQueryIndex > 0 {
+		q.MaxQueryTime = a.cfg.Waits.Of(q.MaxQueryTime)
+	}
 	if age := r.query.Get("max_stale"); age != "" {
 		d, err := time.ParseDuration(age)
 		if err != nil {

@@ -1,6 +1,9 @@
 package rpc
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // Request is implemented by every request, by embedding [Read] or [Write].
 type Request interface {
@@ -46,7 +49,7 @@ type QueryOptions struct {
 	Token string
 	// MinQueryIndex makes the read wait until its index is above it; 0 answers at once.
 	MinQueryIndex uint64
-	// MaxQueryTime bounds that wait; 0 is [DefaultWait], and at most [MaxWait] is taken.
+	// MaxQueryTime bounds that wait; 0 leaves it to the server. See [Waits].
 	MaxQueryTime time.Duration
 	// AllowStale lets any server answer from what it has.
 	AllowStale bool
@@ -69,20 +72,32 @@ const (
 	DefaultWait = 5 * time.Minute
 	// MaxWait is how long it waits at most.
 	MaxWait = 10 * time.Minute
+	// UtmostWait is the most that a configuration can make of that.
+	UtmostWait = 24 * time.Hour
 	// JitterFraction is the part of the wait, 1/16, by which a server may lengthen it,
 	// so that queries that started together do not end together.
 	JitterFraction = 16
 )
 
-// Wait is how long the query may wait for its index, without jitter.
-func (q *QueryOptions) Wait() time.Duration {
-	switch {
-	case q.MaxQueryTime <= 0:
-		return DefaultWait
-	case q.MaxQueryTime > MaxWait:
-		return MaxWait
+// Waits says how long blocking queries wait. Zero means [DefaultWait] and [MaxWait].
+type Waits struct {
+	// Default is for a query that does not say, Max for one that asks for more.
+	Default, Max time.Duration
+}
+
+// Of is how long a query may wait that asks for so much, without jitter. 0 asks for the
+// default.
+func (w Waits) Of(asked time.Duration) time.Duration {
+	if asked <= 0 {
+		asked = cmp.Or(w.Default, DefaultWait)
 	}
-	return q.MaxQueryTime
+	return min(asked, cmp.Or(w.Max, MaxWait))
+}
+
+// Wait is how long the one who sends the query expects it to wait, without jitter: by
+// what it says, or by the default.
+func (q *QueryOptions) Wait() time.Duration {
+	return Waits{Max: UtmostWait}.Of(q.MaxQueryTime)
 }
 
 // Meta is the part of a query's reply that says where the answer stands.

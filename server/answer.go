@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"time"
 
 	"github.com/hanse-project/hanse/rpc"
 	"github.com/hanse-project/hanse/store"
@@ -14,6 +15,8 @@ type answerer struct {
 	store    *store.Store
 	resolver rpc.Resolver
 	position Position
+	// waits bounds blocking queries.
+	waits rpc.Waits
 }
 
 // everLed tells whether this server has ever heard from a leader: before that even a
@@ -39,7 +42,7 @@ func (a *answerer) answer(ctx context.Context, h *rpc.Handler, req rpc.Request) 
 		call.Watch = rpc.WatchOf(ctx)
 		return a.once(ctx, h, call, req)
 	}
-	wait := q.Wait()
+	wait := a.waitOf(q)
 	wait += rand.N(wait/rpc.JitterFraction + 1)
 	waiting, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
@@ -63,6 +66,16 @@ func (a *answerer) answer(ctx context.Context, h *rpc.Handler, req rpc.Request) 
 			return reply, nil
 		}
 	}
+}
+
+// waitOf is how long a query waits here. One that leaves it to us waits no longer than
+// its sender expects.
+func (a *answerer) waitOf(q *rpc.QueryOptions) time.Duration {
+	wait := a.waits.Of(q.MaxQueryTime)
+	if q.MaxQueryTime <= 0 {
+		wait = min(wait, q.Wait())
+	}
+	return wait
 }
 
 // complete says how this server stands with its leader at the moment.

@@ -52,7 +52,7 @@ func (s *Server) handlers(d *domains) []rpc.Handler {
 		d.kv,
 		services,
 		d.places,
-		session.NewEndpoint(d.store, s.node, d.sessions),
+		session.NewEndpoint(d.store, s.node, d.sessions).WithMinTTL(s.cfg.MinSessionTTL),
 		txn.NewEndpoint(d.store, s.node, s.cfg.Datacenter, s.cfg.MaxValue),
 		query.NewEndpoint(query.Config{
 			Store: d.store, Log: s.node, Datacenter: s.cfg.Datacenter, Datacenters: gossip.all, Catalog: services,

@@ -45,6 +45,10 @@ type Config struct {
 	Autopilot    autopilot.Config
 	Hold         time.Duration
 	TombstoneTTL time.Duration
+	// Waits bounds blocking queries.
+	Waits rpc.Waits
+	// MinSessionTTL is the shortest time to live of a session, 0 for [session.MinTTL].
+	MinSessionTTL time.Duration
 	// CoordinatePeriod is how often the coordinates of nodes are logged, 0 for
 	// [coordinate.Period].
 	CoordinatePeriod  time.Duration
@@ -120,7 +124,7 @@ func New(cfg Config) (*Server, error) {
 	s.lineage = newLineage(s.node, domains.store, cfg.DataDir)
 	if s.table, err = newTable(Table{
 		datacenter: cfg.Datacenter, hold: cfg.Hold, position: s.node, router: s.network.router,
-		answerer: &answerer{store: domains.store, resolver: cfg.Resolver, position: s.node},
+		answerer: &answerer{store: domains.store, resolver: cfg.Resolver, position: s.node, waits: cfg.Waits},
 	}, newMetrics(cfg.Registerer), s.handlers(domains)); err != nil {
 		return nil, errors.Join(err, s.node.Shutdown())
 	}

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -32,11 +33,19 @@ type Endpoint struct {
 	store  *store.Store
 	log    store.Log
 	timers *Timers
+	// minTTL is the shortest time to live that a session may have.
+	minTTL time.Duration
 }
 
 // NewEndpoint makes the endpoint. timers end the sessions whose time has run out.
 func NewEndpoint(s *store.Store, log store.Log, timers *Timers) *Endpoint {
-	return &Endpoint{store: s, log: log, timers: timers}
+	return &Endpoint{store: s, log: log, timers: timers, minTTL: MinTTL}
+}
+
+// WithMinTTL sets the shortest time to live that a session may have, 0 for [MinTTL].
+func (e *Endpoint) WithMinTTL(d time.Duration) *Endpoint {
+	e.minTTL = cmp.Or(d, MinTTL)
+	return e
 }
 
 // Methods binds the domain's methods.
@@ -60,7 +69,7 @@ func (e *Endpoint) create(ctx context.Context, call *rpc.Call, s Session) (*stri
 	if s.Node == "" {
 		return nil, rpc.Failed("Must provide Node")
 	}
-	if err := complete(&s); err != nil {
+	if err := complete(&s, e.minTTL); err != nil {
 		return nil, err
 	}
 	if err := call.Allow(rpc.ResourceSession, rpc.AccessWrite, s.Node); err != nil {
@@ -79,7 +88,7 @@ func (e *Endpoint) create(ctx context.Context, call *rpc.Call, s Session) (*stri
 }
 
 // complete checks what a session says of itself and fills in what it does not say.
-func complete(s *Session) error {
+func complete(s *Session, minTTL time.Duration) error {
 	switch s.Behavior {
 	case "":
 		s.Behavior = Release
@@ -101,8 +110,8 @@ func complete(s *Session) error {
 	if err != nil {
 		return rpc.Failed(fmt.Sprintf("Session TTL '%s' invalid: %v", s.TTL, err))
 	}
-	if ttl != 0 && (ttl < MinTTL || ttl > MaxTTL) {
-		return rpc.Failed(fmt.Sprintf("Invalid Session TTL '%d', must be between [%v=%v]", ttl, MinTTL, MaxTTL))
+	if ttl != 0 && (ttl < minTTL || ttl > MaxTTL) {
+		return rpc.Failed(fmt.Sprintf("Invalid Session TTL '%d', must be between [%v=%v]", ttl, minTTL, MaxTTL))
 	}
 	return nil
 }

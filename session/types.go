@@ -46,7 +46,7 @@ const (
 	DefaultLockDelay = 15 * time.Second
 	// MaxLockDelay is the longest one.
 	MaxLockDelay = time.Minute
-	// MinTTL and MaxTTL bound the time to live.
+	// MinTTL and MaxTTL bound the time to live. The lower bound can be configured.
 	MinTTL = 10 * time.Second
 	MaxTTL = 24 * time.Hour
 )
