@@ -157,6 +157,23 @@ func (f *Flags) register(fs *flag.FlagSet, name, path, usage string) {
 // reload. The warnings are whole sentences for the log; on an error the Config
 // is nil, and the error joins every mistake found.
 func (f *Flags) Load() (*Config, []string, error) {
+	d, errs := f.read()
+	return d.finish(errs)
+}
+
+// Draft is what the files and flags say, mistakes and all, or nil if a file cannot be
+// read. It is there to look for further mistakes, in definitions; no agent is to be run
+// from it.
+func (f *Flags) Draft() *Config {
+	d, errs := f.read()
+	if errs.unread() {
+		return nil
+	}
+	return &d.Config
+}
+
+// read merges everything, with what went wrong on the way.
+func (f *Flags) read() (*draft, mistakes) {
 	d := newDraft(f.dev)
 	var errs []error
 	for _, path := range f.paths {
@@ -180,7 +197,7 @@ func (f *Flags) Load() (*Config, []string, error) {
 	for _, name := range f.ignored {
 		d.warn("-%s was ignored: it is not supported yet", name)
 	}
-	return d.finish(errs)
+	return d, errs
 }
 
 // Load reads files and folders alone, as for checking them.

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,11 +26,8 @@ func thisHost() host { return host{os.Hostname, sockaddr.GetAllInterfaces} }
 // finish works out what follows from the settings, and validates the result.
 // errs is what went wrong on the way here.
 func (d *draft) finish(errs mistakes) (*Config, []string, error) {
-	for _, err := range errs {
-		if _, ok := errors.AsType[*Mistake](err); !ok {
-			// What a file that cannot be read would have set is not known.
-			return nil, d.warnings, errors.Join(errs...)
-		}
+	if errs.unread() {
+		return nil, d.warnings, errors.Join(errs...)
 	}
 	d.resolveIdentity(&errs)
 	d.resolveRole()
@@ -49,6 +47,14 @@ func (d *draft) finish(errs mistakes) (*Config, []string, error) {
 	}
 	c := d.Config
 	return &c, d.warnings, nil
+}
+
+// unread tells whether a file cannot be read. What it would have set is not known then.
+func (m mistakes) unread() bool {
+	return slices.ContainsFunc(m, func(err error) bool {
+		_, ok := errors.AsType[*Mistake](err)
+		return !ok
+	})
 }
 
 func (d *draft) resolveIdentity(errs *mistakes) {

@@ -67,7 +67,10 @@ func unknownCommand(name string) string {
 	for _, c := range commands {
 		known = append(known, c.name)
 	}
-	return fmt.Sprintf("Unknown command %q. Did you mean %q?\n\n", name, nearest(name, known))
+	if meant := similar(name, known); meant != "" {
+		return fmt.Sprintf("Unknown command %q. Did you mean %q?\n\n", name, meant)
+	}
+	return fmt.Sprintf("Unknown command %q.\n\n", name)
 }
 
 func rootHelp() string {

@@ -95,7 +95,7 @@ func newFlagSet() *flag.FlagSet {
 	return fs
 }
 
-// didYouMean names the flag nearest to the one that err says is not defined.
+// didYouMean names the flag most like the one that err says is not defined, if any is.
 func didYouMean(fs *flag.FlagSet, err error) string {
 	unknown, ok := strings.CutPrefix(err.Error(), undefinedStart)
 	if !ok {
@@ -103,10 +103,10 @@ func didYouMean(fs *flag.FlagSet, err error) string {
 	}
 	var known []string
 	fs.VisitAll(func(f *flag.Flag) { known = append(known, f.Name) })
-	if len(known) == 0 {
-		return "\n"
+	if meant := similar(strings.TrimLeft(unknown, "-"), known); meant != "" {
+		return fmt.Sprintf("Did you mean -%s?\n\n", meant)
 	}
-	return fmt.Sprintf("Did you mean -%s?\n\n", nearest(strings.TrimLeft(unknown, "-"), known))
+	return "\n"
 }
 
 // exitCode tells the user what went wrong and returns the code to end with.

@@ -3,7 +3,23 @@ package main
 import (
 	"cmp"
 	"slices"
+	"strings"
 )
+
+// similar is the known word that word was probably meant to be: the first that begins
+// with it, or else the nearest if no more than half of the letters differ. It is "" if
+// there is none, since a guess that is far off helps nobody.
+func similar(word string, known []string) string {
+	begins := func(k string) bool { return len(word) > 1 && strings.HasPrefix(k, word) }
+	if i := slices.IndexFunc(known, begins); i >= 0 {
+		return known[i]
+	}
+	best := nearest(word, known)
+	if editDistance(word, best) > len(word)/2 {
+		return ""
+	}
+	return best
+}
 
 // nearest returns the known word that takes the fewest single-letter changes to
 // reach from word, the first of several, or "" if none is known.

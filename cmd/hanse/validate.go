@@ -58,9 +58,11 @@ func loadConfig(format string, paths []string) (warnings []string, err error) {
 	}
 	cfg, warnings, err := flags.Load()
 	if err != nil {
-		return nil, err
+		if cfg = flags.Draft(); cfg == nil {
+			return nil, err
+		}
 	}
 	_, wrong := watch.ParseAll(cfg.Watches)
 	_, mistaken := agent.ReadMesh(cfg)
-	return warnings, errors.Join(local.Validate(cfg), wrong, mistaken)
+	return warnings, errors.Join(err, local.Validate(cfg), wrong, mistaken)
 }
