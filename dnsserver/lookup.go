@@ -31,9 +31,7 @@ func (s *Server) find(ctx context.Context, r *request, t target) *answer {
 	case err == nil, errors.Is(err, rpc.ErrNoPath):
 		return s.noName(r, t.domain)
 	}
-	s.metrics.fail(err)
-	s.log.Warn("a question over DNS could not be answered", "question", r.Name, "type", dns.TypeToString[r.Qtype], "error", err)
-	return &answer{rcode: dns.RcodeServerFailure}
+	return s.failed(r, err)
 }
 
 // noName is the answer about a name that does not exist.
@@ -149,12 +147,12 @@ func (s *Server) instances(ctx context.Context, r *request, t target, nodes []ca
 	if len(nodes) == 0 {
 		return nil
 	}
-	a, seen := new(answer), map[string]bool{} // instances at one place are one to whoever asks
-	if r.Qtype == dns.TypeTXT {               // a service has no texts, and gives what it has
-		any := *r
-		any.Qtype = dns.TypeANY
-		r = &any
+	if r.Qtype == dns.TypeTXT { // a service has no texts, and gives what it has
+		all := *r
+		all.Qtype = dns.TypeANY
+		r = &all
 	}
+	a, seen := new(answer), map[string]bool{} // instances at one place are one to whoever asks
 	if r.Qtype == dns.TypeSRV {
 		for i := range nodes {
 			if rec, ok := s.srv(r, t, &nodes[i], dc, ttl); ok && isNew(seen, rec.rr) {

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/miekg/dns"
 )
@@ -73,7 +74,7 @@ func (s *Server) soa(r *request, domain string) dns.RR {
 	t := r.settings.SOA
 	return &dns.SOA{
 		Hdr: header(domain, dns.TypeSOA, uint32(t.MinTTL)),
-		Ns:  "ns." + domain, Mbox: "hostmaster." + domain, Serial: s.serial(),
+		Ns:  "ns." + domain, Mbox: "hostmaster." + domain, Serial: uint32(time.Now().Unix()),
 		Refresh: uint32(t.Refresh), Retry: uint32(t.Retry), Expire: uint32(t.Expire), Minttl: uint32(t.MinTTL),
 	}
 }

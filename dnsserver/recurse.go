@@ -12,19 +12,15 @@ import (
 )
 
 // recurse has a recursor answer. Without one the question is refused.
-func (s *Server) recurse(ctx context.Context, r *request) *dns.Msg {
+func (s *Server) recurse(r *request) *dns.Msg {
 	if len(r.settings.Recursors) == 0 {
 		return s.foreign(r, dns.RcodeRefused)
 	}
-	network := "tcp"
-	if r.udp {
-		network = "udp"
-	}
-	if reply := s.askRecursors(ctx, r.settings, network, r.msg); reply != nil {
+	if reply := s.askRecursors(r.settings, r.network(), r.msg); reply != nil {
 		reply.Compress = !r.settings.DisableCompression
 		return reply
 	}
-	s.log.Error("no recursor answered", "question", r.Name, "type", dns.TypeToString[r.Qtype], "recursors", r.settings.Recursors)
+	s.warn("no recursor answered", "question", r.Name, "type", dns.TypeToString[r.Qtype], "recursors", r.settings.Recursors)
 	return s.foreign(r, dns.RcodeServerFailure)
 }
 
@@ -35,16 +31,17 @@ func (s *Server) foreign(r *request, rcode int) *dns.Msg {
 	return m
 }
 
-// askRecursors asks one after the other until one gives an answer: nil if none does.
-func (s *Server) askRecursors(ctx context.Context, set *Settings, network string, m *dns.Msg) *dns.Msg {
+// askRecursors asks one after the other until one gives an answer: nil if none does. The
+// settings alone say how long that may take.
+func (s *Server) askRecursors(set *Settings, network string, m *dns.Msg) *dns.Msg {
 	order := set.Recursors
 	if set.RecursorStrategy == config.RandomRecursors {
 		order = slices.Clone(order)
 		rand.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
 	}
 	for _, addr := range order {
-		asking, cancel := context.WithTimeout(ctx, set.RecursorTimeout)
-		reply, err := s.exchange(asking, network, m, addr)
+		asking, cancel := context.WithTimeout(s.running, set.RecursorTimeout)
+		reply, err := exchange(asking, network, m, addr)
 		cancel()
 		if err == nil && (reply.Rcode == dns.RcodeSuccess || reply.Rcode == dns.RcodeNameError) {
 			return reply
@@ -92,11 +89,10 @@ func (s *Server) chase(ctx context.Context, r *request, host string) []dns.RR {
 	}
 	r.trace.unsure = true // how long it holds is for others to say
 	m := new(dns.Msg).SetQuestion(host, r.Qtype)
-	network := "tcp"
-	if r.udp {
-		network = "udp"
+	reply := s.askRecursors(r.settings, r.network(), m)
+	if reply != nil && reply.Truncated {
+		reply = s.askRecursors(r.settings, "tcp", m)
 	}
-	reply := s.askRecursors(ctx, r.settings, network, m)
 	if reply == nil {
 		return nil
 	}

@@ -191,3 +191,25 @@ func TestAliasesAreFollowed(t *testing.T) {
 		}
 	}
 }
+
+func TestAShortenedAnswerOfARecursorIsAskedForOverTCP(t *testing.T) {
+	w := newWorld(t, "dc1")
+	w["dc1"].register(t, instance("out", "host.example.com", "outside", 80))
+	short := startResolver(t, func(w dns.ResponseWriter, m *dns.Msg) {
+		if w.RemoteAddr().Network() == "tcp" {
+			says("192.0.2.1")(w, m)
+			return
+		}
+		reply := new(dns.Msg).SetReply(m)
+		reply.Truncated = true
+		_ = w.WriteMsg(reply)
+	})
+	f := serve(t, w["dc1"], asking(short))
+	expect(t, f.look(t, "outside.service.consul.", dns.TypeA), dns.RcodeSuccess,
+		"outside.service.consul. 0 IN CNAME host.example.com.", "host.example.com. 77 IN A 192.0.2.1")
+	// Who asks for another domain is told, and comes again.
+	if reply := f.look(t, "www.example.com.", dns.TypeA); !reply.Truncated {
+		t.Errorf("%v", reply)
+	}
+	expect(t, f.exchange(t, "tcp", question("www.example.com.", dns.TypeA)), dns.RcodeSuccess, "www.example.com. 77 IN A 192.0.2.1")
+}

@@ -69,6 +69,17 @@ func (r *request) subnet() *dns.EDNS0_SUBNET {
 	return nil
 }
 
+// maxPacket is the most that one packet of UDP holds, in bytes.
+const maxPacket = 65507
+
+// network is how the question came.
+func (r *request) network() string {
+	if r.udp {
+		return "udp"
+	}
+	return "tcp"
+}
+
 // size is how many bytes an answer may have. plain tells that the client knows of no
 // packets above the 512 bytes of old.
 func (r *request) size() (bytes int, plain bool) {
@@ -76,7 +87,7 @@ func (r *request) size() (bytes int, plain bool) {
 		return dns.MaxMsgSize, false
 	}
 	if opt := r.msg.IsEdns0(); opt != nil && opt.UDPSize() > dns.MinMsgSize {
-		return int(opt.UDPSize()), false
+		return min(int(opt.UDPSize()), maxPacket), false
 	}
 	return dns.MinMsgSize, true
 }

@@ -16,13 +16,11 @@ func (s *Server) reverse(ctx context.Context, r *request) *dns.Msg {
 	a, err := s.holders(ctx, r)
 	switch {
 	case err != nil:
-		s.metrics.fail(err)
-		s.log.Warn("a question over DNS could not be answered", "question", r.Name, "type", dns.TypeToString[r.Qtype], "error", err)
-		return s.message(r, &answer{rcode: dns.RcodeServerFailure})
+		return s.message(r, s.failed(r, err))
 	case a != nil:
 		return s.message(r, a)
 	case len(r.settings.Recursors) > 0:
-		return s.recurse(ctx, r)
+		return s.recurse(r)
 	}
 	return s.message(r, s.noName(r, s.zones.domain))
 }

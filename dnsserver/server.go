@@ -20,9 +20,7 @@ type Server struct {
 	settings atomic.Pointer[Settings]
 	metrics  *metrics
 	memo     *memo
-	serial   func() uint32
-	// exchange asks another DNS server.
-	exchange func(ctx context.Context, network string, m *dns.Msg, addr string) (*dns.Msg, error)
+	warned   atomic.Int64 // when a failure was last logged, in unix nanoseconds
 	// running ends what is under way when the server stops.
 	running context.Context
 	stop    context.CancelFunc
@@ -32,10 +30,7 @@ type Server struct {
 func New(cfg Config) *Server {
 	s := &Server{
 		cfg: cfg, log: cfg.Log, zones: zones{fqdn(cfg.Domain), fqdn(cfg.AltDomain)},
-		metrics:  newMetrics(cfg.Registerer, cfg.Node),
-		memo:     newMemo(),
-		serial:   func() uint32 { return uint32(time.Now().Unix()) },
-		exchange: exchange,
+		metrics: newMetrics(cfg.Registerer, cfg.Node), memo: newMemo(),
 	}
 	s.running, s.stop = context.WithCancel(context.Background())
 	s.Apply(cfg.Settings)
@@ -53,10 +48,17 @@ func (s *Server) token() string {
 func (s *Server) Apply(settings Settings) { s.settings.Store(&settings) }
 
 const (
-	// lookupWithin is how long an answer may take. Resolvers ask again after 5 s.
+	// lookupWithin is how long an answer from the catalog may take. Resolvers ask again
+	// after 5 s.
 	lookupWithin = 4 * time.Second
 	// packetSize is the longest question that is read over UDP, in bytes.
 	packetSize = 1232
+	// lookAround is how often the library wakes up to see whether it should end. It need
+	// not: it is told.
+	lookAround = time.Hour
+	// warnEvery is how often failures are warned of at most: there may be thousands each
+	// second.
+	warnEvery = time.Second
 )
 
 // Run answers on the given ports until ctx ends, and closes them.
@@ -77,7 +79,7 @@ func (s *Server) Run(ctx context.Context, packets []net.PacketConn, listeners []
 
 // servePackets answers on a UDP port until ctx ends.
 func (s *Server) servePackets(ctx context.Context, conn net.PacketConn) error {
-	srv := &dns.Server{PacketConn: conn, Handler: s, UDPSize: packetSize}
+	srv := &dns.Server{PacketConn: conn, Handler: s, UDPSize: packetSize, ReadTimeout: lookAround}
 	started := make(chan struct{})
 	srv.NotifyStartedFunc = func() { close(started) }
 	ended := make(chan error, 1)
@@ -132,7 +134,7 @@ func (s *Server) pack(reply *dns.Msg) []byte {
 	if err == nil {
 		return raw
 	}
-	s.log.Warn("an answer over DNS cannot be written", "question", reply.Question, "error", err)
+	s.warn("an answer over DNS cannot be written", "question", reply.Question, "error", err)
 	raw, err = refusal(reply.MsgHdr, dns.RcodeServerFailure).Pack()
 	if err != nil {
 		return nil // a header alone is never too long
@@ -160,7 +162,7 @@ func (s *Server) reply(r *request, now time.Time) (*dns.Msg, kind) {
 	}
 	domain, labels, ours := s.zones.of(r.Name)
 	if !ours {
-		return s.recurse(ctx, r), kindRecursion
+		return s.recurse(r), kindRecursion
 	}
 	t := parse(domain, labels)
 	a := s.find(ctx, r, t)
@@ -168,4 +170,21 @@ func (s *Server) reply(r *request, now time.Time) (*dns.Msg, kind) {
 		s.memo.put(r, t.kind, a, now)
 	}
 	return s.message(r, a), t.kind
+}
+
+// failed is the answer to a question that could not be answered. It counts and tells of it.
+func (s *Server) failed(r *request, err error) *answer {
+	s.metrics.fail(err)
+	s.warn("a question over DNS could not be answered", "question", r.Name, "type", dns.TypeToString[r.Qtype], "error", err)
+	return &answer{rcode: dns.RcodeServerFailure}
+}
+
+// warn logs what went wrong, and most of the times only for those who look closely.
+func (s *Server) warn(text string, fields ...any) {
+	now, last := time.Now().UnixNano(), s.warned.Load()
+	if time.Duration(now-last) < warnEvery || !s.warned.CompareAndSwap(last, now) {
+		s.log.Debug(text, fields...)
+		return
+	}
+	s.log.Warn(text, fields...)
 }

@@ -21,17 +21,16 @@ const (
 func (s *Server) zone(ctx context.Context, r *request, t target, soa dns.RR) *answer {
 	servers, glue, err := s.nameServers(ctx, r, t.domain)
 	if err != nil {
-		s.metrics.fail(err)
-		s.log.Warn("the name servers of the domain are not known", "error", err)
+		failure := s.failed(r, err)
+		if soa == nil {
+			return failure
+		}
 	}
 	a := &answer{extra: glue, ordered: true}
 	if soa != nil {
 		a.add(r, record{rr: soa})
 		a.authority = servers
 		return a
-	}
-	if err != nil {
-		return &answer{rcode: dns.RcodeServerFailure}
 	}
 	for _, ns := range servers {
 		a.add(r, record{rr: ns})
