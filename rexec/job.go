@@ -26,6 +26,24 @@ type Job struct {
 	Wait time.Duration
 }
 
+// shownCommand is how much of a command the log shows, in bytes.
+const shownCommand = 200
+
+// String is the job for the log.
+func (j Job) String() string {
+	command := j.Command
+	switch {
+	case len(j.Script) > 0:
+		return fmt.Sprintf("a script of %d bytes", len(j.Script))
+	case len(j.Args) > 0:
+		command = strings.Join(j.Args, " ")
+	}
+	if len(command) > shownCommand {
+		command = strings.ToValidUTF8(command[:shownCommand], "") + "…"
+	}
+	return command
+}
+
 // JobKey is the key of the job.
 func (o Order) JobKey() string { return o.Folder() + "job" }
 

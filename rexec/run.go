@@ -38,7 +38,7 @@ func (r *Runner) carryOut(ctx context.Context, e *event.Event) {
 		w.log.Warn("a job is not taken", "error", err)
 		return
 	}
-	w.log.Info("a job begins", "session", w.order.Session)
+	w.log.Info("a job begins", "session", w.order.Session, "command", w.job.String())
 	code, err := w.run(ctx)
 	if err == nil {
 		err = w.put(ctx, "exit", []byte(strconv.Itoa(code)))

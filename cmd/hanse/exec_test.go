@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -63,11 +64,21 @@ func TestExec(t *testing.T) {
 		}
 		for _, line := range []string{
 			"Created remote execution session: ", "Uploaded remote execution spec\n", "Fired remote execution event: ",
-			"==> one: acknowledged event\n", "    one: hello\n    one: no newline\n==> one: finished with exit code 0\n", "    two: hello\n    two: no newline\n==> two: finished with exit code 0\n",
 			"2 / 2 node(s) completed / acknowledged\nCompleted in ",
 		} {
 			if !strings.Contains(stdout, line) {
 				t.Errorf("%q is not in\n%s", line, stdout)
+			}
+		}
+		for _, node := range []string{"one", "two"} { // whose lines come among those of the others
+			var said strings.Builder
+			for line := range strings.Lines(stdout) {
+				if strings.Contains(line, " "+node+": ") {
+					said.WriteString(line)
+				}
+			}
+			if want := fmt.Sprintf("==> %[1]s: acknowledged event\n    %[1]s: hello\n    %[1]s: no newline\n==> %[1]s: finished with exit code 0\n", node); said.String() != want {
+				t.Errorf("%s said\n%s\nwant\n%s", node, &said, want)
 			}
 		}
 		if strings.Contains(stdout, "three") {
