@@ -89,6 +89,9 @@ func CompleteService(s *NodeService) (*NodeService, error) {
 	if row.Service == "" {
 		return nil, rpc.Invalid("Must provide service name (Service.Service)")
 	}
+	if row.Port < 0 || row.Port > 65535 {
+		return nil, rpc.Invalid(fmt.Sprintf("Invalid service port %d (Service.Port): use 0 to 65535", row.Port))
+	}
 	row.ID = or(row.ID, row.Service)
 	if row.Weights == nil || *row.Weights == (Weights{}) {
 		row.Weights = &Weights{Passing: 1, Warning: 1}
@@ -118,13 +121,12 @@ func CompleteCheck(c *HealthCheck, node string) (*HealthCheck, error) {
 	if row.CheckID = or(row.CheckID, row.Name); row.CheckID == "" {
 		return nil, rpc.Invalid("Must provide CheckID or Name for a check")
 	}
-	row.Status = or(row.Status, Critical)
-	for _, err := range []error{checkName("check ID", row.CheckID), checkName("check status", row.Status)} {
-		if err != nil {
-			return nil, err
-		}
+	switch row.Status = or(row.Status, Critical); row.Status {
+	case Passing, Warning, Critical:
+	default:
+		return nil, rpc.Invalid(fmt.Sprintf("Invalid check status %q (Check.Status): use passing, warning or critical", row.Status))
 	}
-	return &row, nil
+	return &row, checkName("check ID", row.CheckID)
 }
 
 // checkName refuses what cannot be part of an index's key.
