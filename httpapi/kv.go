@@ -16,6 +16,9 @@ func (a *API) kvRoutes() map[string]route {
 func errNoKey() error { return badRequest("Missing key name") }
 
 func (a *API) kvGet(w http.ResponseWriter, r *request) (any, error) {
+	if r.has("changes") {
+		return a.kvChanges(w, r)
+	}
 	if r.has("keys") {
 		return a.kvKeys(w, r)
 	}

@@ -68,6 +68,8 @@ func statusOf(err error, reason rpc.Reason) int {
 		return http.StatusForbidden
 	case rpc.ReasonTooLarge:
 		return http.StatusRequestEntityTooLarge
+	case rpc.ReasonTooOld:
+		return http.StatusGone
 	}
 	return http.StatusInternalServerError
 }

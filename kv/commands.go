@@ -65,16 +65,27 @@ func put(tx *store.Tx, cmd *write) (*Entry, bool, error) {
 		e.CreateIndex, e.LockIndex, e.Session = old.CreateIndex, old.LockIndex, old.Session
 	}
 	e.locked(cmd, e.Session)
-	tx.Insert(tableEntries, e)
-	tx.Touch(tableEntries)
+	insert(tx, e)
 	return e, true, nil
+}
+
+// insert puts a changed entry in its place.
+func insert(tx *store.Tx, e *Entry) {
+	tx.Insert(tableEntries, e)
+	changed(tx, e.Key)
+}
+
+// changed notes the change of a key, whatever it was.
+func changed(tx *store.Tx, key string) {
+	tx.Touch(tableEntries)
+	tx.Changed(key)
 }
 
 // remove deletes one entry and leaves its tombstone.
 func remove(tx *store.Tx, e *Entry) {
 	tx.Delete(tableEntries, e)
 	tx.Insert(tableTombstones, &Tombstone{Key: e.Key, ModifyIndex: tx.Index, Time: tx.Time})
-	tx.Touch(tableEntries)
+	changed(tx, e.Key)
 }
 
 func applyDeleteTree(tx *store.Tx, cmd *tree) (bool, error) {

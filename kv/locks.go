@@ -76,8 +76,7 @@ func freeLocks(tx *store.Tx, s *session.Session) {
 		} else {
 			row := *e
 			row.Session, row.ModifyIndex, row.Time = "", tx.Index, tx.Time
-			tx.Insert(tableEntries, &row)
-			tx.Touch(tableEntries)
+			insert(tx, &row)
 		}
 		if s.LockDelay > 0 {
 			tx.Insert(tableDelays, &lockDelay{Key: e.Key, Until: tx.Time + int64(s.LockDelay)})

@@ -15,8 +15,9 @@ const (
 	tableTombstones = "tombstones"
 	tableDelays     = "lock-delays"
 	indexSession    = "session"
-	// floorName is where a reap notes the highest index of what it removed.
-	floorName = "tombstones-floor"
+	// floorName is where a reap notes the highest index of what it removed. A restore from
+	// outside, which touches every table, comes without tombstones, and notes itself there.
+	floorName = tableTombstones
 
 	opApply      store.Op = 2
 	opDeleteTree store.Op = 101
@@ -46,6 +47,7 @@ func Module() store.Module {
 			store.Persist(recordTombstone, all[Tombstone](tableTombstones), loadTombstone),
 			store.Persist(recordDelay, all[lockDelay](tableDelays), loadDelay),
 		},
+		Feed:     &store.FeedOf{Name: tableEntries, Latest: lastChange, All: lastChanges},
 		Triggers: []store.Trigger{store.When(func(tx *store.Tx, e session.Gone) { freeLocks(tx, e.Session) })},
 	}
 }

@@ -30,6 +30,7 @@ const (
 	ReasonTooLarge       Reason = "too_large"       // the request exceeds a limit
 	ReasonUnknownMethod  Reason = "unknown_method"  // the server does not have the method
 	ReasonConnection     Reason = "connection_lost" // the connection ended during the call
+	ReasonTooOld         Reason = "too_old"         // what changed since that index is not known any more
 )
 
 // Error is an error with a reason that travels between servers.
@@ -63,6 +64,7 @@ var (
 	ErrBreakerOpen      = &Error{Reason: ReasonBreakerOpen, Text: "circuit breaker is open"}
 	ErrOverloaded       = &Error{Reason: ReasonOverloaded, Text: "too many calls in flight"}
 	ErrConnectionLost   = &Error{Reason: ReasonConnection, Text: "connection lost during the call"}
+	ErrTooOld           = &Error{Reason: ReasonTooOld, Text: "is too old"}
 	ErrTimeout          = &Error{Reason: ReasonTimeout, Text: "deadline exceeded"}
 )
 
@@ -70,7 +72,7 @@ var (
 var sentinels = []*Error{
 	ErrNoLeader, ErrNoPath, ErrUnreachable, ErrNoServers, ErrNotReady, ErrPermissionDenied, ErrACLNotFound,
 	ErrOutcomeUnknown, ErrTooLarge, ErrUnknownMethod, ErrUnknownService, ErrBreakerOpen, ErrOverloaded,
-	ErrConnectionLost, ErrTimeout,
+	ErrConnectionLost, ErrTooOld, ErrTimeout,
 }
 
 // Wrap gives err the text "prefix: text of sentinel" and its reason, for callers that

@@ -83,6 +83,11 @@ func (world) kv(walk map[string]step) {
 		{request: get(""), shows: "public/key"}, {request: get("secret/"), shows: "secret/key", secret: true}}}
 	walk[kv.ListKeys.Name] = step{guards: key, reads: []readStep{
 		{request: func() rpc.Request { return &kv.KeyListRequest{} }, shows: "public/key"}}}
+	changes := func(prefix string) func() rpc.Request {
+		return func() rpc.Request { return &kv.ChangesRequest{Prefix: prefix, Since: 1} }
+	}
+	walk[kv.Changes.Name] = step{guards: key, reads: []readStep{
+		{request: changes(""), shows: "public/key"}, {request: changes("secret/"), shows: "secret/key", secret: true}}}
 	apply := func(op kv.Verb, key string) writeStep {
 		return writeStep{rpc.ResourceKey, func() rpc.Request {
 			return &kv.ApplyRequest{Op: op, DirEnt: kv.Entry{Key: key, Session: "11111111-2222-3333-4444-555555555555"}}

@@ -19,7 +19,7 @@ func (s *Store) Apply(entry *raft.Log) any { return s.ApplyBatch([]*raft.Log{ent
 // transaction and one round of wake-ups, every other has its own.
 func (s *Store) ApplyBatch(entries []*raft.Log) []any {
 	responses := make([]any, len(entries))
-	db := s.current.Load().db
+	g := s.current.Load()
 	var tx *Tx
 	rows := 0
 	commit := func() {
@@ -41,7 +41,7 @@ func (s *Store) ApplyBatch(entries []*raft.Log) []any {
 			commit()
 		}
 		if tx == nil {
-			tx = s.newTx(db, entry.Index)
+			tx = s.newTx(g, entry.Index)
 		}
 		tx.Index, tx.Time = entry.Index, at
 		if err != nil {
@@ -50,7 +50,7 @@ func (s *Store) ApplyBatch(entries []*raft.Log) []any {
 			responses[i] = err
 			if cmd.many {
 				tx.txn.Abort()
-				tx = s.newTx(db, entry.Index)
+				tx = s.newTx(g, entry.Index)
 			}
 		}
 		rows++

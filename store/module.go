@@ -22,6 +22,8 @@ type Module struct {
 	Commands []Command
 	// Records are what a snapshot keeps of them, in the order they are restored.
 	Records []Record
+	// Feed, if any, has the module's changes read in their order. One module has one.
+	Feed *FeedOf
 	// Triggers run inside the commands of other domains when those say that something
 	// happened, in the order of the list of modules.
 	Triggers []Trigger

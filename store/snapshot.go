@@ -75,6 +75,7 @@ func (s *Store) Restore(from io.ReadCloser) error {
 	if err != nil {
 		return fmt.Errorf("restore snapshot: %w", err)
 	}
+	fresh.feed.build(&View{txn: fresh.db.Txn(false)})
 	s.replace(fresh, loaded.LastIndex)
 	return nil
 }
@@ -108,7 +109,7 @@ func (s *Store) load(from io.Reader, fresh *generation, importAt uint64) (Loaded
 		return l, fmt.Errorf("read its header: %w", err)
 	}
 	l.LastIndex = h.LastIndex
-	tx := s.newTx(fresh.db, max(h.LastIndex, importAt))
+	tx := s.newTx(fresh, max(h.LastIndex, importAt))
 	tx.Import = importAt > 0
 	defer tx.txn.Abort()
 	for n := 1; ; n++ {
@@ -162,7 +163,7 @@ func (s *Store) Import(from io.Reader, index uint64, identity Identity) (*Import
 	if err != nil {
 		return nil, fmt.Errorf("import snapshot: %w", err)
 	}
-	tx := scratch.newTx(fresh.db, index)
+	tx := scratch.newTx(fresh, index)
 	// What the state in place had and the snapshot has not is gone at this index, and
 	// those who wait for a table to change hold lower ones.
 	tx.Touch(nameForgotten)

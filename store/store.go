@@ -19,6 +19,7 @@ type Store struct {
 	commands [256]*Command
 	records  [256]*Record
 	triggers map[reflect.Type][]Trigger
+	feed     *FeedOf
 
 	current atomic.Pointer[generation]
 	applied atomic.Uint64
@@ -29,7 +30,8 @@ type Store struct {
 
 // generation is one database, from a restore to the next.
 type generation struct {
-	db *memdb.MemDB
+	db   *memdb.MemDB
+	feed *feed
 	// replaced is closed when a restore has put another one in its place.
 	replaced chan struct{}
 }
@@ -60,6 +62,12 @@ func New(modules ...Module) (*Store, error) {
 			}
 			s.records[r.kind] = &r
 		}
+		if m.Feed != nil {
+			if s.feed != nil {
+				return nil, fmt.Errorf("module %s: there is another feed", m.Name)
+			}
+			s.feed = m.Feed
+		}
 		for _, t := range m.Triggers {
 			s.triggers[t.event] = append(s.triggers[t.event], t)
 		}
@@ -77,7 +85,7 @@ func (s *Store) newGeneration() (*generation, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the database: %w", err)
 	}
-	return &generation{db: db, replaced: make(chan struct{})}, nil
+	return &generation{db: db, feed: newFeed(s.feed), replaced: make(chan struct{})}, nil
 }
 
 // Read opens a snapshot. What is read through it is added to ws, together with the

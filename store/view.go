@@ -30,6 +30,8 @@ type Tx struct {
 	Import bool
 
 	triggers map[reflect.Type][]Trigger
+	feed     *feed
+	changes  []Change
 }
 
 // Unwatched is the same snapshot for reads that are not to be watched one by one, when
@@ -60,6 +62,15 @@ func Rows[T any](v *View, table, index string, args ...any) iter.Seq[T] {
 	}
 	v.ws.Add(it.WatchCh())
 	return sequence[T](it)
+}
+
+// WatchRows watches what [Rows] would return.
+func WatchRows(v *View, table, index string, args ...any) {
+	it, err := v.txn.Get(table, index, args...)
+	if err != nil {
+		panic("store: rows of " + table + "." + index + ": " + err.Error())
+	}
+	v.ws.Add(it.WatchCh())
 }
 
 func sequence[T any](it memdb.ResultIterator) iter.Seq[T] {
@@ -106,12 +117,13 @@ func (tx *Tx) Touch(names ...string) {
 func (tx *Tx) TouchAt(name string, index uint64) { tx.touched[name] = index }
 
 // newTx begins a transaction of the commands from the one at index on.
-func (s *Store) newTx(db *memdb.MemDB, index uint64) *Tx {
-	return &Tx{View: View{txn: db.Txn(true), touched: map[string]uint64{}}, Index: index, triggers: s.triggers}
+func (s *Store) newTx(g *generation, index uint64) *Tx {
+	return &Tx{View: View{txn: g.db.Txn(true), touched: map[string]uint64{}}, Index: index, triggers: s.triggers, feed: g.feed}
 }
 
 // commit makes the transaction the state.
 func (tx *Tx) commit() {
+	tx.feed.publish(tx)
 	for name, index := range tx.touched {
 		tx.Insert(tableIndex, &indexRow{Key: name, Value: index})
 	}

@@ -48,6 +48,7 @@ func TestWatchesAcrossDatacentersWakeForTheirOwnOnly(t *testing.T) {
 		"a key that is not yet": {"/v1/kv/e/9?dc=beijing", "e/9"},
 		"a prefix":              {"/v1/kv/b/?dc=beijing&recurse", "b/2"},
 		"the keys of a prefix":  {"/v1/kv/c/?dc=beijing&keys", "c/1"},
+		"the feed of a prefix":  {"/v1/kv/f/?dc=beijing&changes", "f/1"},
 	}
 	answers := map[string]<-chan *lab.Answer{}
 	indexes := map[string]uint64{}
