@@ -26,6 +26,7 @@ func TestStartThatFailsLeavesNothingBehind(t *testing.T) {
 		"WAN gossip":             {":8302", nil, []string{"already in use", "ports.serf_wan"}},
 		"HTTP":                   {":8500", nil, []string{"port is taken", "ports.http"}},
 		"HTTP of a client agent": {":8500", []string{"-hcl", "server = false"}, []string{"port is taken", "ports.http"}},
+		"DNS":                    {":8600", nil, []string{"port is taken", "ports.dns"}},
 		"folder of the pid file": {"", []string{"-pid-file", "/dev/null/x/pid"}, []string{"pid_file"}},
 	}
 	for name, c := range cases {
@@ -54,7 +55,7 @@ func TestStartThatFailsLeavesNothingBehind(t *testing.T) {
 				t.Fatalf("the data directory is still in use: %v", err)
 			}
 			lock.Unlock()
-			for _, port := range []string{":8300", ":8301", ":8302", ":8500"} {
+			for _, port := range []string{":8300", ":8301", ":8302", ":8500", ":8600"} {
 				if port == c.taken {
 					continue
 				}
