@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/hanse-project/hanse/catalog"
+	"github.com/hanse-project/hanse/config"
 )
 
 // decodeFailed begins the text about a body that cannot be read. Clients match it.
@@ -81,7 +82,7 @@ func (d decoder) decode(path string, v any, into reflect.Value) error {
 	case reflect.Slice:
 		return d.list(path, v, into)
 	case reflect.Interface:
-		into.Set(reflect.ValueOf(opaque(v)))
+		into.Set(reflect.ValueOf(config.Opaque(v)))
 		return nil
 	}
 	return d.scalar(path, v, into)
@@ -243,45 +244,6 @@ func whole(v any) (int64, bool) {
 		return n, err == nil
 	}
 	return 0, false
-}
-
-// opaque is a value that only its user understands. Numbers become what JSON makes of
-// them, and a block of HCL an object, so that it is the same however it was written.
-func opaque(v any) any {
-	switch v := v.(type) {
-	case json.Number:
-		f, err := v.Float64()
-		if err != nil {
-			return v.String()
-		}
-		return f
-	case int:
-		return float64(v)
-	case int64:
-		return float64(v)
-	case map[string]any:
-		out := make(map[string]any, len(v))
-		for key, item := range v {
-			out[key] = opaque(item)
-		}
-		return out
-	case []map[string]any:
-		if len(v) == 1 {
-			return opaque(v[0])
-		}
-		out := make([]any, len(v))
-		for i, item := range v {
-			out[i] = opaque(item)
-		}
-		return out
-	case []any:
-		out := make([]any, len(v))
-		for i, item := range v {
-			out[i] = opaque(item)
-		}
-		return out
-	}
-	return v
 }
 
 func join(path, key string) string {

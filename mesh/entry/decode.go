@@ -11,6 +11,8 @@ import (
 
 	"github.com/hashicorp/consul/api"
 	multierror "github.com/hashicorp/go-multierror"
+
+	"github.com/hanse-project/hanse/config"
 )
 
 // Parse makes an entry of what JSON or HCL gave. Keys are understood in both spellings,
@@ -119,7 +121,7 @@ func rename(v any, t reflect.Type, path string, unknown **multierror.Error) any 
 	case t.Kind() == reflect.Slice:
 		return renameList(v, t.Elem(), path, unknown)
 	case t.Kind() == reflect.Map && t.Elem().Kind() == reflect.Interface:
-		return opaque(v)
+		return config.Opaque(v)
 	case t.Kind() == reflect.Map:
 		fields, ok := v.(map[string]any)
 		if !ok {
@@ -178,39 +180,4 @@ func renameList(v any, t reflect.Type, path string, unknown **multierror.Error) 
 		out[i] = rename(item, t, fmt.Sprintf("%s%d.", path, i), unknown)
 	}
 	return out
-}
-
-// opaque is v as JSON would have given it, where only its user knows what it means.
-func opaque(v any) any {
-	switch v := v.(type) {
-	case map[string]any:
-		out := make(map[string]any, len(v))
-		for key, item := range v {
-			out[key] = opaque(item)
-		}
-		return out
-	case []map[string]any:
-		if len(v) == 1 {
-			return opaque(v[0])
-		}
-		out := make([]any, len(v))
-		for i, item := range v {
-			out[i] = opaque(item)
-		}
-		return out
-	case []any:
-		out := make([]any, len(v))
-		for i, item := range v {
-			out[i] = opaque(item)
-		}
-		return out
-	case int:
-		return float64(v)
-	case json.Number:
-		if f, err := v.Float64(); err == nil {
-			return f
-		}
-		return v.String()
-	}
-	return v
 }

@@ -48,13 +48,9 @@ func (e *Endpoint) apply(ctx context.Context, call *rpc.Call, req *ApplyRequest)
 	if err != nil {
 		return nil, err
 	}
-	op := req.Op
-	switch op {
-	case "":
-		op = Upsert
-	case Upsert, UpsertCAS:
-	default:
-		return nil, rpc.Invalid("unknown operation on a config entry: " + string(op))
+	op, err := req.Op.among(Upsert, UpsertCAS)
+	if err != nil {
+		return nil, err
 	}
 	cmd, err := writeOf(op, entry)
 	if err != nil {
@@ -95,6 +91,17 @@ func Bootstrap(ctx context.Context, s *store.Store, log store.Log, entries []*En
 	return nil
 }
 
+// among is the operation if it is one of two, of which the first needs not be named.
+func (o Op) among(plain, cas Op) (Op, error) {
+	switch o {
+	case "", plain:
+		return plain, nil
+	case cas:
+		return cas, nil
+	}
+	return "", rpc.Invalid("unknown operation on a config entry: " + string(o))
+}
+
 // writable finds the entry of a request and asks whether the caller may write it.
 func writable(call *rpc.Call, req *ApplyRequest) (*Entry, error) {
 	if req.Entry == nil {
@@ -114,13 +121,9 @@ func (e *Endpoint) remove(ctx context.Context, call *rpc.Call, req *ApplyRequest
 	if err != nil {
 		return nil, err
 	}
-	op := req.Op
-	switch op {
-	case "":
-		op = Delete
-	case Delete, DeleteCAS:
-	default:
-		return nil, rpc.Invalid("unknown operation on a config entry: " + string(op))
+	op, err := req.Op.among(Delete, DeleteCAS)
+	if err != nil {
+		return nil, err
 	}
 	done, _, err := store.Propose[bool](ctx, e.log, opChange,
 		&change{Op: op, Kind: entry.Kind, Name: entry.Name, ModifyIndex: req.ModifyIndex})
