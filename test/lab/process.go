@@ -162,26 +162,15 @@ func Binary(t testing.TB) string {
 // build builds into a place that stays, since an unchanged binary is not linked again.
 // Several test binaries may build at the same time.
 func build() (string, error) {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", fmt.Errorf("find a place for the built binary: %w", err)
-	}
 	_, here, _, _ := runtime.Caller(0)
 	root := filepath.Join(filepath.Dir(here), "..", "..")
 	checkout := fnv.New32()
 	checkout.Write([]byte(root))
-	dir := filepath.Join(cache, "hanse-lab", fmt.Sprintf("%08x", checkout.Sum32()))
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", err
-	}
-	lock, err := os.Create(filepath.Join(dir, "lock"))
+	dir, unlock, err := CacheFolder("hanse-lab", fmt.Sprintf("%08x", checkout.Sum32()))
 	if err != nil {
 		return "", err
 	}
-	defer lock.Close()
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
-		return "", fmt.Errorf("lock %s: %w", dir, err)
-	}
+	defer unlock()
 	path := filepath.Join(dir, "hanse")
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
@@ -191,4 +180,26 @@ func build() (string, error) {
 		return "", fmt.Errorf("build hanse for the lab: %w\n%s", err, out)
 	}
 	return path, nil
+}
+
+// CacheFolder is a folder of the user's cache, for what takes long to build. Nobody else
+// has it until unlock is called.
+func CacheFolder(name ...string) (dir string, unlock func() error, err error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", nil, fmt.Errorf("find a place for what is built: %w", err)
+	}
+	dir = filepath.Join(cache, filepath.Join(name...))
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", nil, err
+	}
+	lock, err := os.Create(filepath.Join(dir, "lock"))
+	if err != nil {
+		return "", nil, err
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		lock.Close()
+		return "", nil, fmt.Errorf("lock %s: %w", dir, err)
+	}
+	return dir, lock.Close, nil
 }

@@ -9,9 +9,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
+
+	"github.com/hanse-project/hanse/test/lab"
 )
 
 // Installed is the path of a program that the Debian package brings. The test is skipped
@@ -62,22 +63,11 @@ func Built(t testing.TB, s Source) string {
 
 // build lets one test binary build at a time, so that those that wait find it done.
 func (s Source) build() (string, error) {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", fmt.Errorf("find a place for it: %w", err)
-	}
-	dir := filepath.Join(cache, "hanse-clients")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", err
-	}
-	lock, err := os.Create(filepath.Join(dir, "lock"))
+	dir, unlock, err := lab.CacheFolder("hanse-clients")
 	if err != nil {
 		return "", err
 	}
-	defer lock.Close()
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
-		return "", fmt.Errorf("lock %s: %w", dir, err)
-	}
+	defer unlock()
 	path := filepath.Join(dir, filepath.Base(s.Module)+"-"+s.Version)
 	if _, err := os.Stat(path); err == nil {
 		return path, nil
