@@ -64,7 +64,7 @@ func (e *Endpoint) Methods() []rpc.Handler {
 		GetNodeServices.Handle(e.nodeServices), GetNodeServiceList.Handle(e.nodeServiceList),
 		ChecksInState.Handle(e.checksInState), NodeChecks.Handle(e.nodeChecks),
 		ServiceChecks.Handle(e.serviceChecks), HealthServiceNodes.Handle(e.healthServiceNodes),
-		GatewayServices.Handle(e.gatewayServices), GetNodeInfo.Handle(e.nodeInfo), NodeDump.Handle(e.nodeDump),
+		GatewayServices.Handle(e.gatewayServices), GetNodeInfo.Handle(e.nodeInfo), GetUsage.Handle(e.usage), NodeDump.Handle(e.nodeDump),
 	}
 }
 

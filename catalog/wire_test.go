@@ -31,6 +31,8 @@ func TestTypesAreThoseOfPeers(t *testing.T) {
 		"Health.NodeChecks":       {made[NodeSpecificRequest], made[IndexedHealthChecks]},
 		"Health.ServiceChecks":    {made[ServiceSpecificRequest], made[IndexedHealthChecks]},
 		"Health.ServiceNodes":     {made[ServiceSpecificRequest], made[IndexedCheckServiceNodes]},
+		"Catalog.GatewayServices": {made[ServiceSpecificRequest], made[IndexedGatewayServices]},
+		"Operator.Usage":          {made[recordedUsageRequest], made[Usage]},
 		"Internal.NodeInfo":       {made[NodeSpecificRequest], made[IndexedNodeDump]},
 		"Internal.NodeDump":       {made[DCSpecificRequest], made[IndexedNodeDump]},
 	}
@@ -62,6 +64,12 @@ func TestTypesAreThoseOfPeers(t *testing.T) {
 	if seen != len(types) {
 		t.Errorf("%d exchanges, want %d", seen, len(types))
 	}
+}
+
+// recordedUsageRequest has the fields of other questions that peers send along.
+type recordedUsageRequest struct {
+	DCSpecificRequest
+	Global bool
 }
 
 func made[T any]() any { return new(T) }

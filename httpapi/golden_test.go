@@ -37,6 +37,8 @@ var otherwise = map[string]string{
 	"permission denied: event": "Permission denied: token with AccessorID 'acce5500-0000-4000-8000-00000000a004' lacks permission 'event:write' on \"x\"",
 	// The release that we speak like, not the build that was recorded.
 	"version": `{"SHA":"","BuildDate":"1970-01-01T00:00:01Z","HumanVersion":"1.21.4","FIPS":""}`,
+	// The recorded datacenter had four nodes more.
+	"usage": `{"Usage":{"dc1":{"Services":11,"ServiceInstances":42,"ConnectServiceInstances":{"api-gateway":0,"connect-native":1,"connect-proxy":0,"ingress-gateway":0,"mesh-gateway":0,"terminating-gateway":0},"BillableServiceInstances":41,"Nodes":36}},"Index":1,"LastContact":0,"KnownLeader":true,"ConsistencyLevel":"leader","NotModified":false,"Backend":0,"ResultsFilteredByACLs":false}`,
 	// A single server always knows itself.
 	"unknown verb": `{"Results":null,"Errors":[{"OpIndex":0,"What":"unknown KV operation: nope"}],"Index":1,"LastContact":0,"KnownLeader":true,"ConsistencyLevel":"","NotModified":false,"Backend":0,"ResultsFilteredByACLs":false}`,
 }

@@ -14,8 +14,13 @@ import (
 
 func (a *API) operatorRoutes() map[string]route {
 	return map[string]route{
-		"/v1/operator/raft/configuration": {http.MethodGet: a.raftConfiguration},
-		"/v1/operator/raft/peer":          {http.MethodDelete: a.raftRemovePeer},
+		"/v1/operator/raft/configuration":      {http.MethodGet: a.raftConfiguration},
+		"/v1/operator/raft/peer":               {http.MethodDelete: a.raftRemovePeer},
+		"/v1/operator/raft/transfer-leader":    {http.MethodPost: a.raftTransferLeader},
+		"/v1/operator/autopilot/configuration": {http.MethodGet: a.autopilotConfiguration, http.MethodPut: a.autopilotConfigure},
+		"/v1/operator/autopilot/health":        {http.MethodGet: a.autopilotHealth},
+		"/v1/operator/autopilot/state":         {http.MethodGet: a.autopilotState},
+		"/v1/operator/usage":                   {http.MethodGet: a.usage},
 		"/v1/operator/keyring": {
 			http.MethodGet: a.keyring("list"), http.MethodPost: a.keyring("install"),
 			http.MethodPut: a.keyring("use"), http.MethodDelete: a.keyring("remove"),
@@ -49,6 +54,16 @@ func (a *API) raftRemovePeer(_ http.ResponseWriter, r *request) (any, error) {
 	}
 	_, err := method.Call(r.Context(), a.cfg.Caller, req)
 	return nil, err
+}
+
+func (a *API) raftTransferLeader(_ http.ResponseWriter, r *request) (any, error) {
+	req := &operator.TransferLeaderRequest{ID: r.query.Get("id")}
+	a.write(r, &req.Write)
+	rep, err := operator.TransferLeader.Call(r.Context(), a.cfg.Caller, req)
+	if err != nil {
+		return nil, err
+	}
+	return rep, nil
 }
 
 // maxRelayFactor is the largest number of members that pass a keyring's answer on.

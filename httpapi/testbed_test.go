@@ -16,11 +16,13 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
+	autopilot "github.com/hashicorp/raft-autopilot"
 	"github.com/hashicorp/serf/serf"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/hanse-project/hanse/cache"
 	"github.com/hanse-project/hanse/catalog"
+	"github.com/hanse-project/hanse/consensus"
 	"github.com/hanse-project/hanse/coordinate"
 	"github.com/hanse-project/hanse/event"
 	"github.com/hanse-project/hanse/kv"
@@ -53,15 +55,19 @@ type server struct {
 func newServer(t testing.TB, dc string, raftServer raft.Server, keyring *ring) *server {
 	t.Helper()
 	s, err := store.New(catalog.Module("dc1"), coordinate.Module(), session.Module(), kv.Module(), txn.Module(), query.Module(),
-		entry.Module(), mesh.Module())
+		entry.Module(), mesh.Module(), operator.Module())
 	if err != nil {
 		t.Fatal(err)
 	}
 	srv := &server{dc: dc, store: s, methods: map[string]rpc.Handler{}, leads: raftServer.ID != "", index: 10, events: event.NewHistory()}
 	log := &quorum{srv, raftServer}
 	lasts := func() map[raft.ServerID]uint64 { return map[raft.ServerID]uint64{raftServer.ID: s.AppliedIndex()} }
-	ops := operator.NewEndpoint(log, keyring, lasts, func(context.Context, string, *operator.KeyringRequest) (*operator.KeyringResponses, error) {
-		return keyring.remote, nil
+	ops := operator.NewEndpoint(operator.Config{
+		Log: log, Pools: keyring, Store: s, Proposer: srv, Defaults: consensus.DefaultAutopilot, Progress: lasts,
+		Pilot: func() *autopilot.State { return pilotOf(raftServer) },
+		Forward: func(context.Context, string, *operator.KeyringRequest) (*operator.KeyringResponses, error) {
+			return keyring.remote, nil
+		},
 	})
 	timers := session.NewTimers(s, srv, hclog.NewNullLogger())
 	services := catalog.NewEndpoint(s, srv, dc)
@@ -124,6 +130,20 @@ func (q *quorum) Configuration() ([]raft.Server, uint64) {
 		return nil, 0
 	}
 	return []raft.Server{q.only}, 1
+}
+
+func (q *quorum) TransferLeadership(context.Context, raft.Server) error { return nil }
+
+// pilotOf is autopilot's state of a single healthy server.
+func pilotOf(s raft.Server) *autopilot.State {
+	return &autopilot.State{Healthy: true, Leader: s.ID, Voters: []raft.ServerID{s.ID}, Servers: map[raft.ServerID]*autopilot.ServerState{s.ID: {
+		Server: autopilot.Server{
+			ID: s.ID, Name: "alpha", Address: s.Address, NodeStatus: autopilot.NodeAlive, Version: "1.21.4", NodeType: autopilot.NodeVoter,
+			Meta: map[string]string{"consul-network-segment": "", "consul-version": "1.21.4"},
+		},
+		State: autopilot.RaftLeader, Stats: autopilot.ServerStats{LastTerm: 2, LastIndex: 111},
+		Health: autopilot.ServerHealth{Healthy: true, StableSince: time.Date(2026, 11, 21, 2, 3, 59, 921177936, time.UTC)},
+	}}}
 }
 
 func (q *quorum) RemovePeer(context.Context, raft.ServerID) error { return nil }

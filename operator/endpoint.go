@@ -5,8 +5,10 @@ import (
 	"fmt"
 
 	"github.com/hashicorp/raft"
+	autopilot "github.com/hashicorp/raft-autopilot"
 
 	"github.com/hanse-project/hanse/rpc"
+	"github.com/hanse-project/hanse/store"
 )
 
 // Log is what the endpoint asks of this server's part in the log.
@@ -15,6 +17,8 @@ type Log interface {
 	Configuration() (servers []raft.Server, index uint64)
 	RemovePeer(ctx context.Context, id raft.ServerID) error
 	RaftStats() (RaftStats, error)
+	// TransferLeadership hands the lead to the server, to any if its ID is "".
+	TransferLeadership(ctx context.Context, to raft.Server) error
 }
 
 // Pools is what the endpoint asks of gossip.
@@ -27,22 +31,28 @@ type Pools interface {
 	Datacenters() []string
 }
 
-// Endpoint answers the methods on a server.
-type Endpoint struct {
-	log   Log
-	pools Pools
-	// progress is the last log index of each server, as far as the leader knows.
-	progress func() map[raft.ServerID]uint64
-	// forward asks one server of another datacenter.
-	forward func(ctx context.Context, dc string, req *KeyringRequest) (*KeyringResponses, error)
+// Config is what the endpoint needs.
+type Config struct {
+	Log   Log
+	Pools Pools
+	// Store and Proposer keep the configuration of autopilot, and Defaults is the one that
+	// holds until it is set.
+	Store    *store.Store
+	Proposer store.Log
+	Defaults autopilot.Config
+	// Pilot is how the leader's autopilot sees the servers, read-only.
+	Pilot func() *autopilot.State
+	// Progress is the last log index of each server, as far as the leader knows.
+	Progress func() map[raft.ServerID]uint64
+	// Forward asks one server of another datacenter.
+	Forward func(ctx context.Context, dc string, req *KeyringRequest) (*KeyringResponses, error)
 }
 
-// NewEndpoint makes the endpoint. progress is the last log index of each server, as far
-// as the leader knows; forward asks one server of another datacenter.
-func NewEndpoint(log Log, pools Pools, progress func() map[raft.ServerID]uint64,
-	forward func(ctx context.Context, dc string, req *KeyringRequest) (*KeyringResponses, error)) *Endpoint {
-	return &Endpoint{log: log, pools: pools, progress: progress, forward: forward}
-}
+// Endpoint answers the methods on a server.
+type Endpoint struct{ Config }
+
+// NewEndpoint makes the endpoint.
+func NewEndpoint(c Config) *Endpoint { return &Endpoint{c} }
 
 // Methods binds the methods of this package.
 func (e *Endpoint) Methods() []rpc.Handler {
@@ -51,6 +61,9 @@ func (e *Endpoint) Methods() []rpc.Handler {
 		GetConfiguration.Handle(e.configuration),
 		RemovePeerByAddress.Handle(e.removePeer), RemovePeerByID.Handle(e.removePeer),
 		Keyring.Handle(e.keyring),
+		GetAutopilot.Handle(e.getAutopilot), SetAutopilot.Handle(e.setAutopilot),
+		ServerHealth.Handle(e.serverHealth), AutopilotState.Handle(e.autopilotState),
+		TransferLeader.Handle(e.transferLeader),
 	}
 }
 
@@ -59,11 +72,11 @@ func (e *Endpoint) ping(context.Context, *rpc.Call, *rpc.Empty) (*rpc.Nothing, e
 }
 
 func (e *Endpoint) leader(context.Context, *rpc.Call, *DCRequest) (*string, error) {
-	return new(string(e.log.Leader().Address)), nil
+	return new(string(e.Log.Leader().Address)), nil
 }
 
 func (e *Endpoint) peers(context.Context, *rpc.Call, *DCRequest) (*[]string, error) {
-	servers, _ := e.log.Configuration()
+	servers, _ := e.Log.Configuration()
 	peers := make([]string, len(servers))
 	for i, s := range servers {
 		peers[i] = string(s.Address)
@@ -72,7 +85,7 @@ func (e *Endpoint) peers(context.Context, *rpc.Call, *DCRequest) (*[]string, err
 }
 
 func (e *Endpoint) stats(context.Context, *rpc.Call, *rpc.Empty) (*RaftStats, error) {
-	stats, err := e.log.RaftStats()
+	stats, err := e.Log.RaftStats()
 	return &stats, err
 }
 
@@ -80,11 +93,11 @@ func (e *Endpoint) configuration(_ context.Context, call *rpc.Call, _ *DCRequest
 	if err := call.Allow(rpc.ResourceOperator, rpc.AccessRead, ""); err != nil {
 		return nil, err
 	}
-	servers, index := e.log.Configuration()
-	leader, last := e.log.Leader(), e.progress()
+	servers, index := e.Log.Configuration()
+	leader, last := e.Log.Leader(), e.Progress()
 	rep := &RaftConfiguration{Index: index, Servers: make([]*RaftServer, len(servers))}
 	for i, s := range servers {
-		node := e.pools.NodeName(string(s.ID))
+		node := e.Pools.NodeName(string(s.ID))
 		if node == "" {
 			node = "(unknown)"
 		}
@@ -104,10 +117,10 @@ func (e *Endpoint) removePeer(ctx context.Context, call *rpc.Call, req *RemovePe
 	if (req.ID == "") == (req.Address == "") {
 		return nil, rpc.Invalid("Must specify either ?id with the server's ID or ?address with IP:port of peer to remove")
 	}
-	servers, _ := e.log.Configuration()
+	servers, _ := e.Log.Configuration()
 	for _, s := range servers {
 		if string(s.ID) == req.ID || string(s.Address) == req.Address {
-			if err := e.log.RemovePeer(ctx, s.ID); err != nil {
+			if err := e.Log.RemovePeer(ctx, s.ID); err != nil {
 				return nil, fmt.Errorf("remove %s at %s from the raft configuration: %w", s.ID, s.Address, err)
 			}
 			return &rpc.Nothing{}, nil

@@ -26,9 +26,9 @@ func (e *Endpoint) keyring(ctx context.Context, call *rpc.Call, req *KeyringRequ
 	}
 	rep := &KeyringResponses{}
 	if !req.Forwarded && !req.LocalOnly {
-		rep.Responses = append(rep.Responses, e.pools.Keyring(true, req.Operation, req.Key, req.RelayFactor))
+		rep.Responses = append(rep.Responses, e.Pools.Keyring(true, req.Operation, req.Key, req.RelayFactor))
 	}
-	rep.Responses = append(rep.Responses, e.pools.Keyring(false, req.Operation, req.Key, req.RelayFactor))
+	rep.Responses = append(rep.Responses, e.Pools.Keyring(false, req.Operation, req.Key, req.RelayFactor))
 	if req.Forwarded || req.LocalOnly {
 		return rep, nil
 	}
@@ -42,7 +42,7 @@ func (e *Endpoint) keyring(ctx context.Context, call *rpc.Call, req *KeyringRequ
 
 // askOthers asks every other datacenter at once.
 func (e *Endpoint) askOthers(ctx context.Context, req *KeyringRequest) ([]*KeyringResponse, error) {
-	dcs := e.pools.Datacenters()
+	dcs := e.Pools.Datacenters()
 	replies := make([]*KeyringResponses, len(dcs))
 	errs := make([]error, len(dcs))
 	var wg sync.WaitGroup
@@ -50,7 +50,7 @@ func (e *Endpoint) askOthers(ctx context.Context, req *KeyringRequest) ([]*Keyri
 		wg.Go(func() {
 			forwarded := *req
 			forwarded.Forwarded = true
-			replies[i], errs[i] = e.forward(ctx, dc, &forwarded)
+			replies[i], errs[i] = e.Forward(ctx, dc, &forwarded)
 		})
 	}
 	wg.Wait()

@@ -21,7 +21,7 @@ import (
 type membership struct {
 	lan    *lan.Pool
 	router Router
-	config autopilot.Config
+	config func() autopilot.Config
 	log    hclog.Logger
 	// failed are the names of servers that autopilot gave up.
 	failed chan string
@@ -52,7 +52,8 @@ func pilotServer(s gossip.Server) autopilot.Server {
 	}
 	return autopilot.Server{
 		ID: raft.ServerID(s.ID), Name: s.Name, Address: raft.ServerAddress(s.Addr()),
-		NodeStatus: status, Version: s.Version, RaftVersion: max(s.RaftVersion, 3), Meta: map[string]string{},
+		NodeStatus: status, Version: s.Version, RaftVersion: max(s.RaftVersion, 3),
+		Meta: map[string]string{"consul-network-segment": "", "consul-version": s.Version},
 	}
 }
 
@@ -80,7 +81,7 @@ func (m *membership) RemoveFailed(s autopilot.Server) {
 }
 
 // AutopilotConfig implements [consensus.Membership].
-func (m *membership) AutopilotConfig() autopilot.Config { return m.config }
+func (m *membership) AutopilotConfig() autopilot.Config { return m.config() }
 
 // forget makes gossip forget the servers that autopilot gave up, until ctx ends.
 func (m *membership) forget(ctx context.Context) {

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 
+	autopilot "github.com/hashicorp/raft-autopilot"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/hanse-project/hanse/catalog"
@@ -29,7 +30,7 @@ type domains struct {
 
 func newDomains(datacenter string, reg prometheus.Registerer) (*domains, error) {
 	s, err := store.New(catalog.Module(datacenter), coordinate.Module(), session.Module(), kv.Module(), txn.Module(), query.Module(),
-		entry.Module(), mesh.Module())
+		entry.Module(), mesh.Module(), operator.Module())
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +63,10 @@ func (s *Server) handlers(d *domains) []rpc.Handler {
 		event.NewEndpoint(s.cfg.LAN),
 		entry.NewEndpoint(d.store, s.node),
 		mesh.NewEndpoint(d.store, s.node, s.cfg.Datacenter, s.cfg.Mesh),
-		operator.NewEndpoint(s.node, gossip, s.progress, s.askKeyring),
+		operator.NewEndpoint(operator.Config{
+			Log: s.node, Pools: gossip, Store: d.store, Proposer: s.node, Defaults: s.cfg.Autopilot,
+			Pilot: func() *autopilot.State { return s.pilot.State() }, Progress: s.progress, Forward: s.askKeyring,
+		}),
 	}
 	handlers := append(s.node.answerPeers(), s.lineage.handler())
 	for _, e := range endpoints {

@@ -239,3 +239,78 @@ func TestCatalogFollowsGossip(t *testing.T) {
 		t.Errorf("services of nodes that are gone: %v (%v)", entries, err)
 	}
 }
+
+func TestTheLeadIsHandedOver(t *testing.T) {
+	fed := lab.Start(t, lab.Servers("shanghai", 3), lab.Clients("shanghai", 1), lab.Servers("beijing", 1), lab.QuickGossip())
+	dc, client := fed.DC("shanghai"), fed.Node("shanghai-c1").API(t).Operator()
+	ids := peers(t, fed.Node("shanghai-c1"))
+	to := dc.Followers(t)[0]
+	// A new server votes once it is stable, and only who votes can lead.
+	lab.Until(t, "the lead is handed over by name", func() error {
+		_, err := client.RaftLeaderTransfer(ids[to.Name], nil)
+		return err
+	})
+	if leader := dc.Leader(t); leader != to {
+		t.Errorf("%s leads, want %s", leader.Name, to.Name)
+	}
+	if rep, err := client.RaftLeaderTransfer("", nil); err != nil || !rep.Success {
+		t.Errorf("to any: %+v %v", rep, err)
+	}
+	if leader := dc.Leader(t); leader == to {
+		t.Errorf("%s leads still", to.Name)
+	}
+	if _, err := fed.Node("beijing-s1").API(t).Operator().RaftLeaderTransfer("", nil); err == nil || !strings.Contains(err.Error(), "cannot find peer") {
+		t.Errorf("where there is nobody else: %v", err)
+	}
+}
+
+func TestAutopilotIsSetForAllServers(t *testing.T) {
+	fed := lab.Start(t, lab.Servers("shanghai", 3), lab.Clients("shanghai", 1), lab.Servers("beijing", 1), lab.QuickGossip())
+	dc, client := fed.DC("shanghai"), fed.Node("shanghai-c1").API(t).Operator()
+	conf, err := client.AutopilotGetConfiguration(nil)
+	if err != nil || conf.MaxTrailingLogs != 250 || !conf.CleanupDeadServers || conf.ModifyIndex != 0 {
+		t.Fatalf("%+v %v", conf, err)
+	}
+	conf.MaxTrailingLogs = 999
+	if done, err := client.AutopilotCASConfiguration(conf, nil); err != nil || !done {
+		t.Fatalf("set: %v %v", done, err)
+	}
+	if done, err := client.AutopilotCASConfiguration(conf, nil); err != nil || done {
+		t.Errorf("set with an old index: %v %v", done, err)
+	}
+	dc.KillLeader(t)
+	lab.Until(t, "the next leader goes by it", func() error {
+		conf, err := fed.Node("beijing-s1").API(t).Operator().AutopilotGetConfiguration(&api.QueryOptions{Datacenter: "shanghai"})
+		if err == nil && (conf.MaxTrailingLogs != 999 || conf.ModifyIndex == 0) {
+			err = fmt.Errorf("%+v", conf)
+		}
+		return err
+	})
+	lab.Until(t, "the dead server shows", func() error {
+		health, err := client.AutopilotServerHealth(nil)
+		if err == nil && health.Healthy {
+			err = fmt.Errorf("%+v", health)
+		}
+		return err
+	})
+	lab.Until(t, "the state names a leader with two healthy servers", func() error {
+		state, err := client.AutopilotState(nil)
+		if err != nil {
+			return err
+		}
+		healthy := 0
+		for _, s := range state.Servers {
+			if s.Healthy {
+				healthy++
+			}
+		}
+		if healthy != 2 || state.Servers[state.Leader].Status != api.AutopilotServerLeader {
+			return fmt.Errorf("%d healthy: %+v", healthy, state)
+		}
+		return nil
+	})
+	usage, _, err := client.Usage(&api.QueryOptions{Global: true})
+	if err != nil || len(usage.Usage) != 2 || usage.Usage["beijing"].Nodes != 1 || usage.Usage["shanghai"].ServiceInstances < 2 {
+		t.Errorf("usage %+v %v", usage, err)
+	}
+}

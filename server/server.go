@@ -140,7 +140,11 @@ func New(cfg Config) (*Server, error) {
 // assemble makes what follows the members, and the duties of a leader.
 func (s *Server) assemble(d *domains) {
 	cfg := s.cfg
-	pool := &membership{lan: cfg.LAN, router: s.network.router, config: cfg.Autopilot, log: s.log, failed: make(chan string, 16)}
+	pool := &membership{lan: cfg.LAN, router: s.network.router, log: s.log, failed: make(chan string, 16),
+		config: func() autopilot.Config {
+			c := operator.Autopilot(d.store.Read(nil), cfg.Autopilot)
+			return c.Pilot()
+		}}
 	pilot := s.node.NewAutopilot(pool, reportHealth)
 	reconciler := &reconciler{
 		caller: s.table, lan: cfg.LAN, node: s.node.Node, pilot: pilot, self: cfg.NodeName, log: s.log,

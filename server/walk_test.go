@@ -1,6 +1,8 @@
 package server
 
 import (
+	"time"
+
 	"github.com/hashicorp/consul/api"
 
 	"github.com/hanse-project/hanse/catalog"
@@ -359,6 +361,17 @@ func (w world) mesh(walk map[string]step) {
 func (world) operator(walk map[string]step) {
 	walk[operator.GetConfiguration.Name] = step{reads: []readStep{
 		{request: func() rpc.Request { return &operator.DCRequest{} }, shows: "public-server"}}}
+	for _, name := range []string{operator.GetAutopilot.Name, operator.ServerHealth.Name, operator.AutopilotState.Name} {
+		walk[name] = step{reads: []readStep{{request: func() rpc.Request { return &operator.DCRequest{} }}}}
+	}
+	walk[catalog.GetUsage.Name] = step{reads: []readStep{
+		{request: func() rpc.Request { return &catalog.UsageRequest{} }, shows: "connect-native"}}}
+	walk[operator.SetAutopilot.Name] = step{writes: []writeStep{{rpc.ResourceOperator, func() rpc.Request {
+		return &operator.AutopilotSetRequest{Config: operator.AutopilotConfig{LastContactThreshold: time.Second}}
+	}}}}
+	walk[operator.TransferLeader.Name] = step{writes: []writeStep{{rpc.ResourceOperator, func() rpc.Request {
+		return &operator.TransferLeaderRequest{}
+	}}}}
 	remove := func() rpc.Request { return &operator.RemovePeerRequest{ID: "11111111-2222-3333-4444-555555555555"} }
 	for _, name := range []string{operator.RemovePeerByAddress.Name, operator.RemovePeerByID.Name} {
 		walk[name] = step{writes: []writeStep{{rpc.ResourceOperator, remove}}}

@@ -36,9 +36,16 @@ var commands = []command{
 	members,
 	monitorCommand,
 	operatorGroup,
+	operatorAutopilotGroup,
+	autopilotGetConfig,
+	autopilotSetConfig,
+	autopilotState,
 	operatorRaftGroup,
 	raftListPeers,
 	raftRemovePeer,
+	raftTransferLeader,
+	operatorUsageGroup,
+	usageInstances,
 	reload,
 	replicateCommand,
 	rttCommand,
@@ -78,8 +85,20 @@ var (
 	operatorRaftGroup = command{
 		name:     "operator raft",
 		short:    "Look at and repair the Raft configuration",
-		long:     "Shows the servers that hold the replicated log, and removes one that is gone\nfor good.",
-		examples: []string{"operator raft list-peers", "operator raft remove-peer -address=10.0.0.3:8300"},
+		long:     "Shows the servers that hold the replicated log, hands the lead over, and\nremoves a server that is gone for good.",
+		examples: []string{"operator raft list-peers", "operator raft transfer-leader", "operator raft remove-peer -address=10.0.0.3:8300"},
+	}
+	operatorAutopilotGroup = command{
+		name:     "operator autopilot",
+		short:    "Look at the servers' health, and how the quorum is kept",
+		long:     "Shows how the servers are, and shows and changes the rules by which new ones\nget their vote and dead ones are removed.",
+		examples: []string{"operator autopilot state", "operator autopilot get-config", "operator autopilot set-config -cleanup-dead-servers=false"},
+	}
+	operatorUsageGroup = command{
+		name:     "operator usage",
+		short:    "Count what is in use",
+		long:     "Counts what is in use.",
+		examples: []string{"operator usage instances"},
 	}
 	snapshotGroup = command{
 		name:     "snapshot",
