@@ -5,9 +5,13 @@ import (
 	"time"
 )
 
-// Leave tells the datacenter that this agent goes for good, and then stops it.
+// Leave tells the datacenter that this agent goes for good, and then stops it. An agent
+// that is stopped meanwhile waits for nobody.
 func (a *Agent) Leave(ctx context.Context) error {
 	a.leaveOnce.Do(func() {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(a.stopping, cancel)()
 		a.log.Info("Leaving the cluster")
 		a.presence.end(localWithin)
 		a.leaveErr = a.role.Leave(ctx)

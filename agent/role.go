@@ -68,7 +68,7 @@ func (a *Agent) openServer(lock *consensus.DirLock) error {
 		Datacenter: cfg.Datacenter, NodeName: cfg.NodeName, NodeID: a.nodeID,
 		DataDir: cfg.DataDir, Lock: lock,
 		Expect: expected(cfg), Hold: cfg.RPCHoldTimeout, TombstoneTTL: cfg.TombstoneTTL, CoordinatePeriod: coordinatePeriod(cfg),
-		Waits: waits(cfg), MinSessionTTL: cfg.SessionTTLMin,
+		Waits: waits(cfg), MinSessionTTL: cfg.SessionTTLMin, Drain: cfg.LeaveDrainTime,
 		MaxValue: cfg.Limits.KVMaxValueSize, MaxConnsPerClient: cfg.Limits.RPCMaxConnsPerClient,
 		Raft: server.RaftTiming{
 			Timeout: cfg.Raft.HeartbeatTimeout, SnapshotThreshold: uint64(cfg.Raft.SnapshotThreshold),

@@ -4,7 +4,10 @@ package agent_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -48,5 +51,51 @@ func TestTheShortestTTLOfASessionIsConfigured(t *testing.T) {
 		if _, _, err := sessions.Create(&api.SessionEntry{TTL: ttl}, nil); err != nil {
 			t.Errorf("%q: %v", ttl, err)
 		}
+	}
+}
+
+// A server that has left goes on answering for the time to drain, with what the others
+// know, and ends at once when it is stopped.
+func TestAServerThatHasLeftDrains(t *testing.T) {
+	fed := lab.Start(t, lab.QuickGossip(), lab.Servers("shanghai", 4), lab.Flags("-hcl", `performance { leave_drain_time = "10m" }`))
+	dc := fed.DC("shanghai")
+	leaver := dc.Leader(t)
+	left := make(chan error, 1)
+	go func() { left <- leaver.API(t).Agent().Leave() }()
+	rest := slices.DeleteFunc(dc.Servers(), func(n *lab.Node) bool { return n == leaver })
+	lab.Until(t, "the others have taken it out of the log", func() error {
+		config, err := rest[0].API(t).Operator().RaftGetConfiguration(nil)
+		switch {
+		case err != nil:
+			return err
+		case len(config.Servers) > len(rest):
+			return fmt.Errorf("%d servers are in the log", len(config.Servers))
+		}
+		return nil
+	})
+	lab.Until(t, "it writes and reads through the others", func() error {
+		kv := leaver.API(t).KV()
+		if _, err := kv.Put(&api.KVPair{Key: "late", Value: []byte("1")}, nil); err != nil {
+			return err
+		}
+		pair, _, err := kv.Get("late", nil)
+		if err == nil && (pair == nil || string(pair.Value) != "1") {
+			err = errors.New("what was written is not there")
+		}
+		return err
+	})
+	rest[0].Put(t, "", "later", "2")
+	pair, _, err := leaver.API(t).KV().Get("later", nil)
+	if err != nil || pair == nil {
+		t.Errorf("what others write later: %v, %v", pair, err)
+	}
+	select {
+	case err := <-left:
+		t.Errorf("it left before its time: %v", err)
+	default:
+	}
+	leaver.Stop(t)
+	if err := <-left; err != nil {
+		t.Logf("the request to leave ended with %v", err)
 	}
 }

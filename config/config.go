@@ -320,6 +320,7 @@ func devDefaults() Config {
 	c.Server = true
 	c.UI = true
 	c.EnableDebug = true
+	c.LeaveDrainTime = 0
 	c.DisableKeyringFile = true
 	c.Log.Level = "DEBUG"
 	quick := Gossip{100 * time.Millisecond, 3, 100 * time.Millisecond, 100 * time.Millisecond, 4, 3}

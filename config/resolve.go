@@ -334,7 +334,7 @@ func (d *draft) closeHTTPS() {
 
 // withoutEffect are settings that are checked and kept, and that nothing runs on yet.
 var withoutEffect = []string{
-	"performance.leave_drain_time", "limits.https_handshake_timeout", "limits.rpc_handshake_timeout", "limits.rpc_client_timeout",
+	"limits.https_handshake_timeout", "limits.rpc_handshake_timeout", "limits.rpc_client_timeout",
 }
 
 // advise warns of what works and is probably not meant.

@@ -46,12 +46,26 @@ func (n *Node) LeaderReadIndex(ctx context.Context) (uint64, error) {
 // The question is also an answer to ours: a voter that asks in our term has not been
 // in a later one since those reads began. If the two of us are a majority, no other
 // server can have acknowledged anything before they did.
-func (n *Node) ReadIndexFor(ctx context.Context, from raft.ServerID, term uint64) (uint64, error) {
+//
+// A server that was taken out of the log is refused: it would wait for entries that
+// nobody sends it any more.
+func (n *Node) ReadIndexFor(ctx context.Context, from raft.ServerID, term uint64) (index uint64, err error) {
 	if n.readyTerm.Load() == term && n.leadsIn(term) == nil && n.majorityWith(from) {
-		index := n.fsm.AppliedIndex()
-		return index, n.leadsIn(term)
+		index = n.fsm.AppliedIndex()
+		err = n.leadsIn(term)
+	} else {
+		index, err = n.leaderSide.join(ctx)
 	}
-	return n.leaderSide.join(ctx)
+	if err == nil && !n.isMember(from) {
+		return 0, fmt.Errorf("%w: server %s is not in the log", ErrNoLeader, from)
+	}
+	return index, err
+}
+
+// isMember tells whether a server is in the log, with a vote or without.
+func (n *Node) isMember(id raft.ServerID) bool {
+	servers, _ := n.Configuration()
+	return slices.ContainsFunc(servers, func(s raft.Server) bool { return s.ID == id })
 }
 
 // majorityWith tells whether this server and that voter are a majority.

@@ -145,11 +145,15 @@ func TestQuestionOfAFollowerCountsAsItsAnswer(t *testing.T) {
 			term uint64
 		}{
 			{"an earlier term", f.id, term - 1}, {"a later term", f.id, term + 1}, {"no term", f.id, 0},
-			{"nobody", "x", term}, {"the leader itself", l.id, term},
+			{"the leader itself", l.id, term},
 		} {
 			if n := asks(func() error { _, err := l.ReadIndexFor(t.Context(), tc.id, tc.term); return err }); n == 0 {
 				t.Errorf("a question from %s had the leader ask nobody else", tc.what)
 			}
+		}
+		// One that is not in the log would wait for entries that nobody sends it.
+		if _, err := l.ReadIndexFor(t.Context(), "x", term); !errors.Is(err, ErrNoLeader) {
+			t.Errorf("a question from a stranger: %v", err)
 		}
 	})
 }

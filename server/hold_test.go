@@ -65,7 +65,7 @@ func tableOf(t *testing.T, position Position, router Router) *Table {
 		t.Fatal(err)
 	}
 	endpoint := kv.NewEndpoint(s, nil, 1<<10)
-	table, err := newTable(Table{
+	table, err := newTable(&Table{
 		datacenter: "shanghai", hold: hold, position: position, router: router,
 		answerer: &answerer{store: s, resolver: rpc.AllowAll{}, position: position},
 	}, newMetrics(prometheus.NewRegistry()), endpoint.Methods())

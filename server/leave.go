@@ -3,10 +3,14 @@ package server
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
+	"github.com/hashicorp/serf/serf"
+
+	"github.com/hanse-project/hanse/gossip"
 )
 
 // expelled is how long a server that leaves waits until the others have taken it out
@@ -14,9 +18,11 @@ import (
 const expelled = 5 * time.Second
 
 // Leave hands over the lead, tells both pools that this server goes, and waits until
-// the leader has taken it out of the log. The server keeps answering meanwhile.
+// the leader has taken it out of the log, and for the time to drain. The server keeps
+// answering meanwhile.
 func (s *Server) Leave(ctx context.Context) error {
 	members, _ := s.node.Node.Configuration()
+	others := s.peers()
 	s.handOver()
 	var lanErr, wanErr error
 	var wg sync.WaitGroup
@@ -26,9 +32,45 @@ func (s *Server) Leave(ctx context.Context) error {
 	}
 	wg.Wait()
 	if len(members) > 1 {
-		s.awaitExpulsion(ctx)
+		wg.Go(func() {
+			s.awaitExpulsion(ctx)
+			s.table.handOn(s.successor())
+		})
 	}
+	if len(others) > 0 {
+		wg.Go(func() { s.drain(ctx) })
+	}
+	wg.Wait()
 	return errors.Join(lanErr, wanErr)
+}
+
+// peers are the other servers that are alive.
+func (s *Server) peers() []gossip.Server {
+	return slices.DeleteFunc(s.cfg.LAN.Servers(), func(p gossip.Server) bool {
+		return p.Name == s.cfg.NodeName || p.Status != serf.StatusAlive
+	})
+}
+
+// successor is the address of the server that answers in the place of this one: the
+// leader if it is known, "" if there is nobody.
+func (s *Server) successor() string {
+	if leader := s.node.LeaderAddress(); leader != "" && leader != s.cfg.Advertise.String() {
+		return leader
+	}
+	for _, p := range s.peers() {
+		return p.Addr()
+	}
+	return ""
+}
+
+// drain goes on answering those who have not heard that this server has left.
+func (s *Server) drain(ctx context.Context) {
+	over := time.NewTimer(s.cfg.Drain)
+	defer over.Stop()
+	select {
+	case <-over.C:
+	case <-ctx.Done():
+	}
 }
 
 // handOverTime is how long another server may take to come to lead.

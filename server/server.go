@@ -49,6 +49,9 @@ type Config struct {
 	Waits rpc.Waits
 	// MinSessionTTL is the shortest time to live of a session, 0 for [session.MinTTL].
 	MinSessionTTL time.Duration
+	// Drain is how long this server goes on answering after it has left, so that nobody
+	// who has not heard of it yet asks in vain.
+	Drain time.Duration
 	// CoordinatePeriod is how often the coordinates of nodes are logged, 0 for
 	// [coordinate.Period].
 	CoordinatePeriod  time.Duration
@@ -122,7 +125,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s.lineage = newLineage(s.node, domains.store, cfg.DataDir)
-	if s.table, err = newTable(Table{
+	if s.table, err = newTable(&Table{
 		datacenter: cfg.Datacenter, hold: cfg.Hold, position: s.node, router: s.network.router,
 		answerer: &answerer{store: domains.store, resolver: cfg.Resolver, position: s.node, waits: cfg.Waits},
 	}, newMetrics(cfg.Registerer), s.handlers(domains)); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/hanse-project/hanse/forwarder"
@@ -40,6 +41,9 @@ type Table struct {
 	position   Position
 	router     Router
 	answerer   *answerer
+	// successor is the address of the server that answers instead of this one, once this
+	// one is no member of the log any more: nil before that.
+	successor atomic.Pointer[string]
 }
 
 // method is one entry of the table.
@@ -49,7 +53,7 @@ type method struct {
 }
 
 // newTable puts the methods into t, whose other fields are set.
-func newTable(t Table, m *metrics, handlers []rpc.Handler) (*Table, error) {
+func newTable(t *Table, m *metrics, handlers []rpc.Handler) (*Table, error) {
 	t.methods = make(map[string]*method, len(handlers))
 	for _, h := range handlers {
 		if t.methods[h.Name] != nil {
@@ -57,7 +61,15 @@ func newTable(t Table, m *metrics, handlers []rpc.Handler) (*Table, error) {
 		}
 		t.methods[h.Name] = &method{h, m.of(h.Name)}
 	}
-	return &t, nil
+	return t, nil
+}
+
+// handOn sends what finds no leader here to another server from now on. With "" there
+// is none.
+func (t *Table) handOn(successor string) {
+	if successor != "" {
+		t.successor.Store(&successor)
+	}
 }
 
 // Serve answers a call that arrived over the network. decode fills in the request.
@@ -110,9 +122,19 @@ func (t *Table) route(ctx context.Context, h *method, req rpc.Request, newReply 
 		countCrossDC()
 		return t.router.ToDatacenter(ctx, dc, h.Info, req, newReply)
 	}
-	switch {
-	case h.Route != rpc.Forward:
+	if h.Route != rpc.Forward {
 		return t.answerer.answer(ctx, &h.Handler, req)
+	}
+	reply, err := t.withLog(ctx, h, req, newReply)
+	if next := t.successor.Load(); next != nil && leaderMissing(err) && !forwarder.Forwarded(ctx) {
+		return t.router.ToServer(ctx, *next, h.Info, req, newReply)
+	}
+	return reply, err
+}
+
+// withLog answers a call that needs the log: here, or through the leader.
+func (t *Table) withLog(ctx context.Context, h *method, req rpc.Request, newReply func() any) (any, error) {
+	switch env := req.Envelope(); {
 	case env.Query == nil || h.Leader:
 		return t.atLeader(ctx, &h.Handler, req, newReply)
 	case env.Query.AllowStale:
@@ -189,7 +211,7 @@ func (t *Table) holding(ctx context.Context, do func(context.Context) error) err
 	defer end.Stop()
 	tick := time.NewTicker(retryEvery)
 	defer tick.Stop()
-	for leaderMissing(err) {
+	for leaderMissing(err) && t.successor.Load() == nil {
 		select {
 		case <-tick.C:
 			err = do(ctx)

@@ -18,7 +18,7 @@ import (
 	"github.com/hanse-project/hanse/config"
 )
 
-// leaveWithin is how long a signalled agent may take to leave.
+// leaveWithin is how long a signalled agent may take to leave, besides the time to drain.
 const leaveWithin = 15 * time.Second
 
 var agentCommand = command{
@@ -122,7 +122,7 @@ func obey(ctx context.Context, a *agent.Agent, cfg *config.Config, log hclog.Log
 		log.Info("Caught", "signal", sig.String(), "leaving", leave)
 		go func() {
 			if leave {
-				within, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveWithin)
+				within, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveWithin+cfg.LeaveDrainTime)
 				defer cancel()
 				if err := a.Leave(within); err != nil {
 					log.Error("failed to leave the cluster", "error", err)
