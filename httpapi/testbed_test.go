@@ -386,12 +386,13 @@ func (s *server) place(t testing.TB, node string, at *coordinate.Point) {
 	c := &callers{s.dc, map[string]*server{s.dc: s}, tokens{}}
 	req := &coordinate.UpdateRequest{Node: node, Coord: at}
 	req.Datacenter = s.dc
-	if _, err := coordinate.Update.Call(t.Context(), c, req); err != nil {
-		t.Fatal(err)
-	}
 	ask := &catalog.NodeSpecificRequest{Node: node}
 	ask.Datacenter = s.dc
 	for {
+		// Again and again, as agents do: what is told before the first batch begins is lost.
+		if _, err := coordinate.Update.Call(t.Context(), c, req); err != nil {
+			t.Fatal(err)
+		}
 		rep, err := coordinate.Node.Call(t.Context(), c, ask)
 		if err != nil {
 			t.Fatal(err)
