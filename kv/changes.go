@@ -43,7 +43,8 @@ const (
 // Change is the last change of one key. What was overwritten or remade since is left out:
 // a reader that follows sees the state at some index, not each step to it.
 type Change struct {
-	_struct bool `codec:",toarray"` // one answer has thousands
+	//lint:ignore U1000 its tag has the codec write an array: one answer has thousands of rows
+	_struct bool `codec:",toarray"`
 
 	Key string
 	// ModifyIndex is the log index of the change, and Time when it was logged, in unix

@@ -8,11 +8,14 @@ import (
 	"io"
 	"maps"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/hashicorp/go-msgpack/v2/codec"
 
 	"github.com/hanse-project/hanse/rpc"
 	"github.com/hanse-project/hanse/store"
@@ -106,6 +109,23 @@ func TestOneIndexCanFillManyPages(t *testing.T) {
 	}
 	if since != tb.AppliedIndex() || after != "" {
 		t.Fatalf("the cursor is %d %q", since, after)
+	}
+}
+
+func TestChangesTravelAsArrays(t *testing.T) {
+	sent := ChangesReply{Changes: []Change{
+		{Key: "a", ModifyIndex: 7, Time: 5, CreateIndex: 3, Flags: 1, Value: []byte("v")}, {Key: "b", ModifyIndex: 8, Deleted: true},
+	}, After: "b", More: true}
+	var wire []byte
+	if err := codec.NewEncoderBytes(&wire, rpc.Msgpack).Encode(&sent); err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(wire, []byte("ModifyIndex")) {
+		t.Errorf("the names of the fields are sent with every row: %q", wire)
+	}
+	var got ChangesReply
+	if err := codec.NewDecoderBytes(wire, rpc.Msgpack).Decode(&got); err != nil || !reflect.DeepEqual(got, sent) {
+		t.Errorf("%+v came out of %+v (%v)", got, sent, err)
 	}
 }
 
