@@ -110,6 +110,9 @@ func writable(call *rpc.Call, req *ApplyRequest) (*Entry, error) {
 	if _, err := kindOf(req.Entry.Kind); err != nil {
 		return nil, err
 	}
+	if req.refused != nil {
+		return nil, req.refused
+	}
 	if req.Entry.Body == nil {
 		return nil, rpc.Invalid("the config entry is empty")
 	}

@@ -3,6 +3,7 @@ package entry
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"slices"
@@ -362,6 +363,24 @@ func TestTheEntriesOfAConsulSnapshotAreTakenOver(t *testing.T) {
 			w["ModifyIndex"] = float64(at)
 			within(t, kindName, w, object(t, rep.Entries[i]))
 		}
+	}
+}
+
+func TestAnEntryThatIsReadAndRefusedSaysWhy(t *testing.T) {
+	b := newBench(t)
+	text, err := pack(api.ExportedServices, &applyBody[any]{Entry: &api.ExportedServicesConfigEntry{Name: "other"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var req ApplyRequest
+	if err := req.UnmarshalBinary(text); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.apply(t.Context(), anyone(), &req); err == nil || !strings.Contains(err.Error(), `only "default" is supported`) {
+		t.Errorf("applied: %v", err)
+	}
+	if err := load(&store.Tx{Import: true}, &req); !errors.Is(err, store.ErrSkip) {
+		t.Errorf("loaded: %v", err)
 	}
 }
 

@@ -51,7 +51,7 @@ func stored(v *store.View) iter.Seq[*ApplyRequest] {
 	}
 }
 
-// load leaves out entries of kinds that are not kept here.
+// load leaves out entries of kinds and names that are not kept here.
 func load(tx *store.Tx, r *ApplyRequest) error {
 	e := r.Entry
 	if e.Body == nil {

@@ -137,6 +137,9 @@ type ApplyRequest struct {
 	Entry *Entry
 	// ModifyIndex is what the operations with CAS compare. It travels in the entry.
 	ModifyIndex uint64
+
+	// refused says why an entry that came over the wire has no content.
+	refused error
 }
 
 // DeleteReply says whether something was deleted, or whether it was not there anyway.

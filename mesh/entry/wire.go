@@ -107,10 +107,16 @@ func (r *ApplyRequest) UnmarshalBinary(text []byte) error {
 		return err
 	}
 	e, err := unbox(kindName, body.Entry)
+	var refused error
+	if rpc.ReasonOf(err) == rpc.ReasonInvalid { // it can be read: the sender is told what is wrong with it
+		e, refused, err = &Entry{Kind: kindName}, err, nil
+	}
 	if err != nil {
 		return err
 	}
-	*r = ApplyRequest{Write: rpc.Write{Datacenter: body.Datacenter, Token: body.Token}, Op: body.Op, Entry: e, ModifyIndex: e.ModifyIndex}
+	*r = ApplyRequest{
+		Write: rpc.Write{Datacenter: body.Datacenter, Token: body.Token}, Op: body.Op, Entry: e, ModifyIndex: e.ModifyIndex, refused: refused,
+	}
 	return nil
 }
 
