@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/miekg/dns"
+
 	"github.com/hanse-project/hanse/deploy"
 	"github.com/hanse-project/hanse/test/lab"
 	"github.com/hanse-project/hanse/test/programs"
@@ -50,6 +52,10 @@ func traffic(t *testing.T, fed *lab.Federation) {
 		{http.MethodPut, "/v1/catalog/register?x=%d", `{"Node":""}`},
 		{http.MethodPut, "/v1/catalog/deregister?x=%d", `{"Node":"elsewhere"}`},
 	}
+	questions := []struct {
+		name  string
+		qtype uint16
+	}{{"consul.service.consul.", dns.TypeSRV}, {"4.3.2.1.in-addr.arpa.", dns.TypePTR}}
 	for _, n := range fed.Nodes() {
 		wg.Go(func() {
 			pause := time.NewTicker(20 * time.Millisecond)
@@ -59,6 +65,8 @@ func traffic(t *testing.T, fed *lab.Federation) {
 				within, end := context.WithTimeout(ctx, 5*time.Second)
 				// What becomes of it is what the metrics are about.
 				_, _ = n.Do(within, r.method, fmt.Sprintf(r.path, i/len(requests)), r.body)
+				q := questions[i%len(questions)]
+				_, _ = dns.ExchangeContext(within, new(dns.Msg).SetQuestion(q.name, q.qtype), n.Addr(lab.DNSPort))
 				end()
 				select {
 				case <-pause.C:
