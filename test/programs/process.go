@@ -33,7 +33,7 @@ func Start(t testing.TB, binary string, env []string, args ...string) *Process {
 	p := &Process{cmd: exec.Command(binary, args...), log: log.Name(), ended: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	p.cmd.Env = append(slices.DeleteFunc(os.Environ(), leadsElsewhere), env...)
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // even a test that panics leaves none behind
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL} // even a test that panics leaves none behind
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -42,6 +42,7 @@ func Start(t testing.TB, binary string, env []string, args ...string) *Process {
 		close(p.ended)
 	}()
 	t.Cleanup(func() {
+		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // with its children; all of them may have ended
 		p.End(t, syscall.SIGKILL)
 		if wrote, err := os.ReadFile(p.log); t.Failed() && err == nil {
 			lines := bytes.Split(bytes.TrimSpace(wrote), []byte("\n"))
