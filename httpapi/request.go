@@ -157,10 +157,15 @@ func (s *slowBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// drain reads what is left of a body that is too large, within reason: who is cut off
+// while it still sends loses the answer that says so.
+func (r *request) drain() { _, _ = io.CopyN(io.Discard, r.Body, maxBody) }
+
 // body reads at most limit bytes.
 func (r *request) body(limit int64) ([]byte, error) {
 	size := r.ContentLength
 	if size > limit {
+		r.drain()
 		return nil, tooLarge(size, limit)
 	}
 	var buf bytes.Buffer
@@ -169,6 +174,7 @@ func (r *request) body(limit int64) ([]byte, error) {
 	}
 	n, err := buf.ReadFrom(io.LimitReader(r.Body, limit+1))
 	if n > limit {
+		r.drain()
 		return nil, tooLarge(n, limit)
 	}
 	if err != nil {
