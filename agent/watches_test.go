@@ -190,7 +190,7 @@ func TestReloadAppliesTheDifferenceOfWatches(t *testing.T) {
 	a.put(t, "goes", "1")
 	f.told(t, "stays", `"MQ=="`)
 	f.told(t, "goes", `"MQ=="`)
-	before, gone := len(f.runs(t, "stays")), len(f.runs(t, "goes"))
+	before := len(f.runs(t, "stays"))
 
 	writeFile(t, file, one("stays")+one("comes")+`watches { type = "nope", args = ["true"] }`)
 	err := a.Reload()
@@ -199,7 +199,7 @@ func TestReloadAppliesTheDifferenceOfWatches(t *testing.T) {
 	}
 	a.put(t, "goes", "2")
 	f.told(t, "goes", `"Mg=="`) // nothing was applied
-	gone = len(f.runs(t, "goes"))
+	gone := len(f.runs(t, "goes"))
 
 	writeFile(t, file, one("stays")+one("comes"))
 	if err := a.Reload(); err != nil {

@@ -79,7 +79,7 @@ func (m *Manager) Get(ctx context.Context, service, token string, after uint64) 
 	}
 	defer c.wait()()
 	for hit = true; ; hit = false {
-		leaf, err, changed := c.now()
+		leaf, changed, err := c.now()
 		switch {
 		case leaf != nil && leaf.ModifyIndex > after:
 			return leaf, hit, nil
@@ -133,10 +133,10 @@ type certificate struct {
 	waiting int
 }
 
-func (c *certificate) now() (*mesh.Issued, error, <-chan struct{}) {
+func (c *certificate) now() (leaf *mesh.Issued, changed <-chan struct{}, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.leaf, c.err, c.changed
+	return c.leaf, c.changed, c.err
 }
 
 func (c *certificate) set(leaf *mesh.Issued, err error) {
