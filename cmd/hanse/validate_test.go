@@ -16,6 +16,7 @@ func TestValidateReadsFilesAsAnAgentDoes(t *testing.T) {
 		"unknown.json": `{"data_dir": "d", "bind_addr": "127.0.0.1", "datacentre": "x"}`,
 		"bad.json":     `{"data_dir": `,
 		"invalid.hcl":  `datacenter = "dc 1"`,
+		"watch.hcl":    `datacenter = "dc 1" watches { type = "key" args = ["true"] }`,
 		"both.hcl":     `datacenter = "dc 1" service { name = "web" port = "many" }`,
 	} {
 		if err := os.MkdirAll("good", 0o700); err != nil {
@@ -37,6 +38,7 @@ func TestValidateReadsFilesAsAnAgentDoes(t *testing.T) {
 		{"an unknown key names the nearest", "unknown.json", 1, "", "datacenter"},
 		{"a file that does not parse", "bad.json", 1, "", "Config validation failed: bad.json"},
 		{"a bad value", "invalid.hcl", 1, "", "datacenter"},
+		{"a bad watch beside a bad value", "watch.hcl", 1, "", "watch.hcl: watches[0]: Must specify a single key to watch"},
 		{"a bad service beside a bad value", "both.hcl", 1, "", "service: port: use a whole number"},
 		{"a missing file", "missing", 1, "", "no such file or directory"},
 		{"no file", "", 1, "", "Must specify at least one config file or directory\n\nUsage: "},
