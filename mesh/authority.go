@@ -86,11 +86,7 @@ func (k *Keeper) look(ctx context.Context, v *store.View) error {
 func (k *Keeper) begin(ctx context.Context, v *store.View) error {
 	config, known := configOf(v)
 	if !known {
-		id, err := uuid.GenerateUUID()
-		if err != nil {
-			return err
-		}
-		config = &Config{ClusterID: id, Provider: Provider, Config: k.first}
+		config = &Config{Provider: Provider, Config: k.first}
 	}
 	s, kept, err := parse(config.Config)
 	if err != nil && known {
@@ -100,15 +96,24 @@ func (k *Keeper) begin(ctx context.Context, v *store.View) error {
 	if err != nil {
 		return fmt.Errorf("connect.ca_config: %w", err)
 	}
-	next := &Config{ClusterID: config.ClusterID, Provider: Provider, Config: kept}
-	root, authority, _, err := makeRoot(ctx, k.log, s, config.ClusterID)
+	id := config.ClusterID
+	if id == "" {
+		id = s.clusterID
+	}
+	if id == "" {
+		if id, err = uuid.GenerateUUID(); err != nil {
+			return err
+		}
+	}
+	next := &Config{ClusterID: id, Provider: Provider, Config: kept}
+	root, authority, _, err := makeRoot(ctx, k.log, s, id)
 	if err != nil {
 		return err
 	}
 	done, _, err := store.Propose[bool](ctx, k.log, opChange,
 		&change{Op: set, Expect: activeID(v), Config: next, Root: root, Authority: authority})
 	if err == nil && done {
-		k.logs.Info("initialized the mesh's certificate authority", "root", root.ID, "trust_domain", cert.TrustDomain(config.ClusterID))
+		k.logs.Info("initialized the mesh's certificate authority", "root", root.ID, "trust_domain", cert.TrustDomain(id))
 	}
 	return err
 }

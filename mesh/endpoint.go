@@ -108,6 +108,9 @@ func (e *Endpoint) setConfig(ctx context.Context, call *rpc.Call, req *ConfigSet
 	if !known || !found {
 		return nil, rpc.Failed(errNoSigner.Error())
 	}
+	if s.clusterID != "" && s.clusterID != before.ClusterID {
+		return nil, rpc.Invalid(fmt.Sprintf("ClusterID is %s: the trust domain of %s cannot be changed", s.clusterID, before.ClusterID))
+	}
 	cmd := &change{Op: set, Expect: active.ID, Config: &Config{
 		Provider: Provider, Config: kept, ForceWithoutCrossSigning: given.ForceWithoutCrossSigning,
 	}}

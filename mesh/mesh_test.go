@@ -133,6 +133,24 @@ func TestALeafIsOfItsMesh(t *testing.T) {
 	}
 }
 
+func TestTheTrustDomainCanBeGivenOnce(t *testing.T) {
+	const id = "11111111-2222-3333-4444-555555555555"
+	b := newBench(t, map[string]any{"cluster_id": id})
+	b.look(t)
+	if got := b.list(t).TrustDomain; got != id+".consul" {
+		t.Fatalf("the trust domain is %s", got)
+	}
+	for other, refused := range map[string]bool{id: false, "99999999-2222-3333-4444-555555555555": true, "mine": true} {
+		_, err := b.setConfig(t.Context(), anyone(), &ConfigSetRequest{Config: &Config{Provider: Provider, Config: map[string]any{"ClusterID": other}}})
+		if (err != nil) != refused {
+			t.Errorf("cluster ID %s: %v", other, err)
+		}
+	}
+	if got := b.list(t).TrustDomain; got != id+".consul" {
+		t.Errorf("the trust domain has become %s", got)
+	}
+}
+
 func TestARotationKeepsOldLeavesGood(t *testing.T) {
 	b := begun(t)
 	before := b.list(t)

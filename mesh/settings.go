@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	uuid "github.com/hashicorp/go-uuid"
+
 	"github.com/hanse-project/hanse/mesh/cert"
 	"github.com/hanse-project/hanse/rpc"
 )
@@ -25,6 +27,8 @@ type settings struct {
 	keyBits                           int
 	// privateKey and rootCert are given to be used in the place of new ones.
 	privateKey, rootCert string
+	// clusterID is the UUID of the trust domain, for the first configuration only. "" makes one.
+	clusterID string
 	// perSecond and concurrent bound the requests for certificates, 0 if they do not.
 	perSecond  float64
 	concurrent int
@@ -52,6 +56,7 @@ var options = []option{
 	{rootCert, text(func(s *settings) *string { return &s.rootCert })},
 	{"CSRMaxPerSecond", number(func(s *settings, f float64) { s.perSecond = f })},
 	{"CSRMaxConcurrent", number(func(s *settings, f float64) { s.concurrent = int(f) })},
+	{clusterID, uuidOf(func(s *settings) *string { return &s.clusterID })},
 	// Older settings, without effect in Consul too.
 	{"RotationPeriod", func(*settings, any) error { return nil }},
 	{"SkipValidate", func(*settings, any) error { return nil }},
@@ -60,10 +65,11 @@ var options = []option{
 const (
 	privateKey = "PrivateKey"
 	rootCert   = "RootCert"
+	clusterID  = "ClusterID"
 )
 
 // parse reads the settings, with keys in either spelling. What it returns beside them is
-// what is kept: the names of clients, and no private key.
+// what is kept: the names of clients, no private key, and no trust domain, which never changes.
 func parse(given map[string]any) (*settings, map[string]any, error) {
 	s := &settings{
 		leafTTL: 72 * time.Hour, intermediateTTL: maxLeafTTL, rootTTL: 10 * maxLeafTTL, keyType: cert.EC, keyBits: 256, perSecond: 50,
@@ -86,7 +92,7 @@ func parse(given map[string]any) (*settings, map[string]any, error) {
 			if n, isNumber := value.(json.Number); isNumber {
 				value = n.String()
 			}
-			if options[i].name != privateKey {
+			if name := options[i].name; name != privateKey && name != clusterID {
 				kept[options[i].name] = value
 			}
 		}
@@ -164,6 +170,16 @@ func text(at func(*settings) *string) func(*settings, any) error {
 		if t != "" {
 			*at(s) = t
 		}
+		return nil
+	}
+}
+
+func uuidOf(at func(*settings) *string) func(*settings, any) error {
+	return func(s *settings, v any) error {
+		if _, err := uuid.ParseUUID(fmt.Sprint(v)); err != nil {
+			return fmt.Errorf("is %q: use a UUID", fmt.Sprint(v))
+		}
+		*at(s) = strings.ToLower(fmt.Sprint(v))
 		return nil
 	}
 }
