@@ -150,6 +150,10 @@ func TestAddressesOfSeveralFamiliesAndNetworks(t *testing.T) {
 			TaggedAddresses: map[string]string{"lan": "10.0.0.1", "lan_ipv6": "2001:db8::1", "wan": "192.0.2.1", "wan_ipv6": "2001:db8::2"},
 			Service: &catalog.NodeService{ID: "web", Service: "web", Address: "10.0.0.3", Port: 80,
 				TaggedAddresses: map[string]catalog.ServiceAddress{"wan": {Address: "192.0.2.3"}, "lan_ipv6": {Address: "2001:db8::3"}}},
+		}, &catalog.RegisterRequest{
+			Node: "n", SkipNodeUpdate: true,
+			Service: &catalog.NodeService{ID: "api", Service: "api", Port: 80,
+				TaggedAddresses: map[string]catalog.ServiceAddress{"wan": {Address: "192.0.2.4", Port: 8080}}},
 		})
 	}
 	plain := serve(t, w["dc1"], nil)
@@ -170,6 +174,10 @@ func TestAddressesOfSeveralFamiliesAndNetworks(t *testing.T) {
 		{translating, "web.service.dc2.consul.", dns.TypeA, "A 192.0.2.3"},
 		{translating, "web.service.consul.", dns.TypeA, "A 10.0.0.3"},
 		{translating, "web.service.dc2.consul.", dns.TypeSRV, "SRV 1 1 80 c0000203.addr.dc2.consul."},
+		{plain, "api.service.dc2.consul.", dns.TypeSRV, "SRV 1 1 80 n.node.dc2.consul."},
+		{translating, "api.service.consul.", dns.TypeSRV, "SRV 1 1 80 n.node.dc1.consul."},
+		{translating, "api.service.dc2.consul.", dns.TypeSRV, "SRV 1 1 8080 c0000204.addr.dc2.consul."},
+		{translating, "api.service.dc2.consul.", dns.TypeA, "A 192.0.2.4"},
 	} {
 		expect(t, c.f.look(t, c.name, c.qtype), dns.RcodeSuccess, c.name+" 0 IN "+c.want)
 	}
@@ -185,6 +193,20 @@ func TestNamesThatDNSCannotHold(t *testing.T) {
 	expect(t, f.look(t, "odd.service.consul.", dns.TypeA), dns.RcodeSuccess)
 	expect(t, f.look(t, "odd.service.consul.", dns.TypeSRV), dns.RcodeSuccess)
 	expect(t, f.look(t, "consul.", dns.TypeNS), dns.RcodeSuccess)
+}
+
+// The catalog takes any text for an address. What is no name of a host is not answered.
+func TestAddressesThatAreNone(t *testing.T) {
+	w := newWorld(t, "dc1")
+	for i, address := range []string{"not an address", "10.0.0.1:80", "http://host", "a..b", ".", "\"", "\x01"} {
+		w["dc1"].register(t, instance(fmt.Sprint("n", i), address, "web", 80))
+	}
+	w["dc1"].register(t, instance("m", "10.0.0.1", "web", 80), instance("o", "my_host.example.COM", "web", 80))
+	f := serve(t, w["dc1"], nil)
+	name := "web.service.consul."
+	expect(t, f.look(t, name, dns.TypeA), dns.RcodeSuccess, name+" 0 IN A 10.0.0.1", name+" 0 IN CNAME my_host.example.COM.")
+	expect(t, f.look(t, name, dns.TypeSRV), dns.RcodeSuccess, name+" 0 IN SRV 1 1 80 m.node.dc1.consul.", name+" 0 IN SRV 1 1 80 my_host.example.COM.")
+	expect(t, f.look(t, "n0.node.consul.", dns.TypeA), dns.RcodeSuccess)
 }
 
 func TestWhatATokenMayNotSeeIsNotThere(t *testing.T) {

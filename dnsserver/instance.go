@@ -40,6 +40,19 @@ func addrName(address, dc, domain string) string {
 	return hexOf(addr.Unmap()) + ".addr." + dc + "." + domain
 }
 
+// reached is an instance in dc as it is reached from here: by what is tagged for the WAN,
+// its port too, if dc is another datacenter and translate_wan_addrs is set.
+func (s *Server) reached(n *catalog.CheckServiceNode, dc string) *catalog.CheckServiceNode {
+	if !s.farFrom(dc) {
+		return n
+	}
+	far := n.Translated()
+	return &far
+}
+
+// farFrom tells whether the addresses of a datacenter are to be translated.
+func (s *Server) farFrom(dc string) bool { return s.cfg.TranslateWAN && dc != s.cfg.Datacenter }
+
 // instanceAddress is where an instance in dc is reached: its own address, or else its
 // node's.
 func (s *Server) instanceAddress(r *request, n *catalog.CheckServiceNode, dc string) string {
@@ -55,15 +68,11 @@ func (s *Server) nodeAddress(r *request, n *catalog.Node, dc string) string {
 	return s.choose(r, n.Address, dc, func(tag string) string { return n.TaggedAddresses[tag] })
 }
 
-// choose takes the tagged address that suits the question: across datacenters that of the
-// WAN, if translate_wan_addrs is set, and of several families the one that is asked for.
+// choose takes, of addresses of several families, the one that is asked for.
 func (s *Server) choose(r *request, address, dc string, tagged func(string) string) string {
 	network := "lan"
-	if s.cfg.TranslateWAN && dc != s.cfg.Datacenter {
+	if s.farFrom(dc) {
 		network = "wan"
-		if wan := tagged(network); wan != "" {
-			address = wan
-		}
 	}
 	family, is6 := "", false
 	switch r.Qtype {

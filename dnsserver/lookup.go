@@ -75,6 +75,9 @@ func (s *Server) node(ctx context.Context, r *request, t target) (*answer, error
 		return nil, err
 	}
 	node, ttl := rep.NodeServices.Node, ttl(r.settings.NodeTTL)
+	if s.farFrom(s.dcOf(t)) {
+		node = node.Translated()
+	}
 	a := new(answer)
 	if rr := addressRecord(r.Name, s.nodeAddress(r, node, s.dcOf(t)), ttl); rr != nil {
 		s.addAddress(ctx, r, a, rr)
@@ -155,13 +158,13 @@ func (s *Server) instances(ctx context.Context, r *request, t target, nodes []ca
 	a, seen := new(answer), map[string]bool{} // instances at one place are one to whoever asks
 	if r.Qtype == dns.TypeSRV {
 		for i := range nodes {
-			if rec, ok := s.srv(r, t, &nodes[i], dc, ttl); ok && isNew(seen, rec.rr) {
+			if rec, ok := s.srv(r, t, s.reached(&nodes[i], dc), dc, ttl); ok && isNew(seen, rec.rr) {
 				a.add(r, rec)
 			}
 		}
 	} else {
 		for i := range nodes {
-			if rr := addressRecord(r.Name, s.instanceAddress(r, &nodes[i], dc), ttl); rr != nil && isNew(seen, rr) {
+			if rr := addressRecord(r.Name, s.instanceAddress(r, s.reached(&nodes[i], dc), dc), ttl); rr != nil && isNew(seen, rr) {
 				s.addAddress(ctx, r, a, rr)
 			}
 		}

@@ -15,16 +15,28 @@ func header(name string, rrtype uint16, ttl uint32) dns.RR_Header {
 	return dns.RR_Header{Name: name, Rrtype: rrtype, Class: dns.ClassINET, Ttl: ttl}
 }
 
-// addressRecord is A or AAAA for an address, and CNAME for the name of a host.
+// addressRecord is A or AAAA for an address, CNAME for the name of a host, and nil for
+// what is neither: the catalog takes any text.
 func addressRecord(name, address string, ttl uint32) dns.RR {
 	if addr, err := netip.ParseAddr(address); err == nil {
 		return ipRecord(name, addr, ttl)
 	}
-	host := dns.Fqdn(address)
-	if _, ok := dns.IsDomainName(host); !ok || address == "" {
+	if !isHost(address) {
 		return nil
 	}
-	return &dns.CNAME{Hdr: header(name, dns.TypeCNAME, ttl), Target: host}
+	return &dns.CNAME{Hdr: header(name, dns.TypeCNAME, ttl), Target: dns.Fqdn(address)}
+}
+
+// isHost tells whether a text can be the name of a host: letters, digits, dashes and, as
+// containers have them, underscores, in labels that a name can hold.
+func isHost(text string) bool {
+	if _, ok := dns.IsDomainName(text); !ok || strings.Trim(text, ".") == "" {
+		return false
+	}
+	return !strings.ContainsFunc(text, func(r rune) bool {
+		letter := 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
+		return !letter && !('0' <= r && r <= '9') && !strings.ContainsRune("-_.", r)
+	})
 }
 
 func ipRecord(name string, addr netip.Addr, ttl uint32) dns.RR {
