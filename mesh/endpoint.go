@@ -95,6 +95,9 @@ func (e *Endpoint) setConfig(ctx context.Context, call *rpc.Call, req *ConfigSet
 	if len(given.State) > 0 {
 		return nil, rpc.Invalid("State is read-only: leave it out")
 	}
+	if given.Provider == "" {
+		return nil, rpc.Invalid(fmt.Sprintf("Provider is missing: it must be %q", Provider))
+	}
 	if err := CheckConfig(given.Provider, given.Config); err != nil {
 		return nil, err
 	}

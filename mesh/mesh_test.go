@@ -62,6 +62,9 @@ func (b *bench) list(t *testing.T) *Roots {
 
 func (b *bench) set(t *testing.T, c Config) error {
 	t.Helper()
+	if c.Provider == "" {
+		c.Provider = Provider
+	}
 	_, err := b.setConfig(t.Context(), anyone(), &ConfigSetRequest{Config: &c})
 	return err
 }
@@ -361,6 +364,10 @@ func TestBadSettingsAreRefusedWhole(t *testing.T) {
 		if err := b.set(t, c); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v, want %q", c, err, want)
 		}
+	}
+	_, err := b.setConfig(t.Context(), anyone(), &ConfigSetRequest{Config: &Config{}})
+	if err == nil || !strings.Contains(err.Error(), "Provider is missing") {
+		t.Errorf("without a provider: %v", err)
 	}
 	if after := b.list(t); after.Index != before.Index {
 		t.Error("something was changed")
