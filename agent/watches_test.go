@@ -71,7 +71,11 @@ func TestEveryKindOfWatchRunsItsHandler(t *testing.T) {
 		watches { type = "service", service = "web", tag = "v1", passingonly = true, handler = `+f.handler("service")+` }
 		watches { type = "checks", service = "web", handler = `+f.handler("checks")+` }
 		watches { type = "checks", state = "warning", handler = `+f.handler("state")+` }
+		watches { type = "connect_roots", handler = `+f.handler("roots")+` }
+		watches { type = "connect_leaf", service = "web", handler = `+f.handler("leaf")+` }
 		watches { type = "event", name = "deploy", handler = `+f.handler("event")+` }`)
+	f.told(t, "roots", `"ActiveRootID"`, "BEGIN CERTIFICATE")
+	f.told(t, "leaf", `"Service":"web"`, "BEGIN CERTIFICATE")
 	f.told(t, "nodes", `"Node":"alpha"`)
 	f.told(t, "services", `"consul":[]`)
 	f.told(t, "event", "[]")
@@ -139,6 +143,8 @@ func TestPlansOfOtherPrograms(t *testing.T) {
 		{`{"type": "service", "service": "web", "passingonly": true}`, `"ID":"web-1"`},
 		{`{"type": "checks", "state": "passing"}`, `"CheckID":"serfHealth"`},
 		{`{"type": "event", "name": "deploy"}`, id},
+		{`{"type": "connect_roots"}`, `"Active":true`},
+		{`{"type": "connect_leaf", "service": "web"}`, `"Service":"web"`},
 		{`{"type": "agent_service", "service_id": "web-1"}`, `"Service":"web"`},
 	} {
 		t.Run(c.params, func(t *testing.T) {

@@ -60,11 +60,22 @@ func Parse(body map[string]any) (*Watch, error) {
 	if err != nil {
 		return nil, err
 	}
-	plan, err := library.Parse(params)
+	plan, err := Plan(params)
 	if err != nil {
 		return nil, err
 	}
 	return &Watch{plan: plan, handler: handler, identity: string(identity)}, nil
+}
+
+// Plan is what the library makes of the parameters, without those of handlers. It also
+// asks for the names that the library does without, and the agent would refuse for ever.
+func Plan(params map[string]any) (*library.Plan, error) {
+	for kind, name := range map[string]string{"connect_leaf": "service", "agent_service": "service_id"} {
+		if params["type"] == kind && (params[name] == nil || params[name] == "") {
+			return nil, fmt.Errorf("Must specify a single %s to watch", name)
+		}
+	}
+	return library.Parse(params)
 }
 
 // plain undoes how HCL writes an object: as a list of one.

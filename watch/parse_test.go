@@ -126,6 +126,8 @@ func TestWrongWatchesAreNamed(t *testing.T) {
 		`{"type": "key", "args": ["true"]}`:                                                                         "Must specify a single key to watch",
 		`{"type": "keyprefix", "args": ["true"]}`:                                                                   "Must specify a single prefix to watch",
 		`{"type": "service", "args": ["true"]}`:                                                                     "Must specify a single service to watch",
+		`{"type": "connect_leaf", "args": ["true"]}`:                                                                "Must specify a single service to watch",
+		`{"type": "agent_service", "service_id": "", "args": ["true"]}`:                                             "Must specify a single service_id to watch",
 		`{"type": "checks", "service": "a", "state": "any", "args": ["true"]}`:                                      "Cannot specify service and state",
 		`{"type": "nodes", "key": "a", "args": ["true"]}`:                                                           "Invalid parameters: [key]: a watch of type nodes has stale, filter",
 		`{"type": "service", "service": "a", "passingonly": "yes", "args": ["true"]}`:                               "Expecting passingonly to be a boolean",

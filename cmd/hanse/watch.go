@@ -32,10 +32,10 @@ var watchCommand = command{
 	},
 	prepare: func(fs *flag.FlagSet) work {
 		r := &watchRequest{client: clusterFlags(fs)}
-		fs.StringVar(&r.kind, "type", "", "What to watch: `key`, keyprefix, services, nodes, service, checks, event, or agent_service.")
+		fs.StringVar(&r.kind, "type", "", "What to watch: `key`, keyprefix, services, nodes, service, checks, event, agent_service, connect_roots or connect_leaf.")
 		fs.StringVar(&r.key, "key", "", "The `key` to watch; for type key.")
 		fs.StringVar(&r.prefix, "prefix", "", "The `prefix` of keys to watch; for type keyprefix.")
-		fs.StringVar(&r.service, "service", "", "The `name` of a service; for the types service and checks.")
+		fs.StringVar(&r.service, "service", "", "The `name` of a service; for the types service, checks and connect_leaf. For type agent_service its ID.")
 		fs.Var(&r.tags, "tag", "A `tag` that instances must have, may be repeated; for type service.")
 		fs.StringVar(&r.passingOnly, "passingonly", "", "Whether to leave out instances that are not healthy, `true` or false; for type service.")
 		fs.StringVar(&r.state, "state", "", "The `state` of checks: any, passing, warning or critical; for type checks.")
@@ -86,7 +86,7 @@ func (r *watchRequest) plan() (*library.Plan, error) {
 		}
 		params["passingonly"] = only
 	}
-	plan, err := library.Parse(params)
+	plan, err := watch.Plan(params)
 	if err != nil {
 		return nil, failf("%s", err)
 	}

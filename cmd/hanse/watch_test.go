@@ -48,6 +48,8 @@ func TestWatchAndEventSayWhatIsWrong(t *testing.T) {
 	for line, says := range map[string]string{
 		"watch -type=keyprefix":                             "Must specify a single prefix to watch\n",
 		"watch -type=key":                                   "Must specify a single key to watch\n",
+		"watch -type=connect_leaf":                          "Must specify a single service to watch\n",
+		"watch -type=agent_service":                         "Must specify a single service_id to watch\n",
 		"watch -type=checks -service=a -state=any":          "Cannot specify service and state\n",
 		"watch -type=service -service=a -passingonly=maybe": "Failed to parse passingonly flag: strconv.ParseBool: parsing \"maybe\": invalid syntax\n",
 		"event -name=e -node=[":                             "Failed to compile node filter regexp: error parsing regexp: missing closing ]: `[`\n",
