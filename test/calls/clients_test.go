@@ -66,6 +66,10 @@ func TestRequestsOfExistingClients(t *testing.T) {
 			{path: "/v1/health/connect/web?stale=", is: "[]"},
 			{path: "/v1/health/state/any?index=1&wait=60s", has: []string{"0.CheckID", "0.Status"}, check: steady},
 			{path: "/v1/catalog/services?index=1&wait=60s&dc=shanghai&ns=", has: []string{"web"}},
+			{path: "/v1/agent/connect/ca/roots", has: []string{"ActiveRootID", "TrustDomain", "Roots.0.RootCert"}, check: steady, keep: []string{"index=X-Consul-Index"}},
+			{path: "/v1/agent/connect/ca/roots?index=${index}&wait=300ms", after: 300 * time.Millisecond},
+			{path: "/v1/agent/connect/ca/leaf/traefik", has: []string{"CertPEM", "PrivateKeyPEM", "ValidBefore"}, keep: []string{"index=X-Consul-Index"}},
+			{path: "/v1/agent/connect/ca/leaf/traefik?index=${index}&wait=300ms", after: 300 * time.Millisecond},
 		},
 		"Traefik, keys": {
 			{path: "/v1/kv/traefik?recurse=&consistent=", status: 404},
@@ -203,6 +207,10 @@ func TestRequestsOfExistingClients(t *testing.T) {
 			{path: "/v1/kv/kratos?recurse=", status: 404},
 		},
 		"go-micro": {
+			{path: "/v1/agent/host", has: []string{"Memory.total", "Host.hostname", "CollectionTime"}}, // its ping
+			{method: "PUT", path: "/v1/agent/service/register", body: `{"ID":"micro-1","Name":"micro","Port":9090,"Address":"10.0.0.8","Check":{"TTL":"60s","DeregisterCriticalServiceAfter":"1m5s"},"Checks":null}`},
+			{method: "PUT", path: "/v1/agent/check/update/service:micro-1", body: `{"Status":"passing","Output":"pass"}`},
+			{method: "PUT", path: "/v1/agent/service/deregister/micro-1"},
 			{path: "/v1/health/service/web?stale=", check: list(2)},
 			{path: "/v1/health/connect/web", is: "[]"},
 			{path: "/v1/health/checks/web", check: list(2)},
