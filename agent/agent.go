@@ -212,9 +212,10 @@ const (
 	// coordinateWithin is for a call in flight, which ends with its context.
 	coordinateWithin = time.Second
 	joinWithin       = 2 * time.Second
-	roleWithin       = 10 * time.Second
-	cacheWithin      = 5 * time.Second
-	leavesWithin     = 5 * time.Second
+	// roleWithin is for handing over the lead, for the log, and for calls under way.
+	roleWithin   = 15 * time.Second
+	cacheWithin  = 5 * time.Second
+	leavesWithin = 5 * time.Second
 )
 
 // Run runs the agent until ctx ends, or until it has been told to leave, or until one

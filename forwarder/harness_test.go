@@ -53,6 +53,8 @@ type backend struct {
 	fail atomic.Pointer[rpc.Error]
 	// abandoned receives a value when a waiting call's context has ended.
 	abandoned chan struct{}
+	// release, once closed, has held writes answered.
+	release chan struct{}
 }
 
 // Serve implements Dispatcher.
@@ -81,10 +83,20 @@ func (b *backend) Serve(ctx context.Context, method string, decode func(rpc.Requ
 			<-ctx.Done()
 			return nil, ctx.Err()
 		}
+		if req.Text == "held" {
+			select {
+			case <-b.release:
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+		}
 		return &textReply{Text: req.Text + "@" + b.name}, nil
 	case list.Name:
 		return &listReply{Items: slices.Repeat([][]byte{make([]byte, 64<<10)}, 256)}, nil
 	case wait.Name:
+		if err := decode(new(textRequest)); err != nil {
+			return nil, err
+		}
 		b.waiting.Add(1)
 		<-ctx.Done()
 		b.abandoned <- struct{}{}
@@ -106,7 +118,7 @@ func startBackendAt(t testing.TB, name, addr string) *backend {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &backend{name: name, addr: ln.Addr().String(), abandoned: make(chan struct{}, 1024)}
+	b := &backend{name: name, addr: ln.Addr().String(), abandoned: make(chan struct{}, 1024), release: make(chan struct{})}
 	b.stop = startListener(t, ListenerConfig{Dispatcher: b, MaxConnsPerClient: -1}, ln)
 	return b
 }

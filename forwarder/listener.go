@@ -46,7 +46,11 @@ type ListenerConfig struct {
 	MaxStreams int
 	// MaxRequest bounds the bytes of one request; 0 is [DefaultMaxRequest].
 	MaxRequest int
-	Log        hclog.Logger
+	// Drain bounds how long calls may go on when the listener ends; 0 is [DefaultDrain].
+	// Blocking queries are not waited for: what they wait for may be minutes away, and their
+	// callers can ask again.
+	Drain time.Duration
+	Log   hclog.Logger
 }
 
 // The defaults of [ListenerConfig].
@@ -54,13 +58,12 @@ const (
 	DefaultMaxConnsPerClient = 100
 	DefaultMaxStreams        = 4096
 	DefaultMaxRequest        = 8 << 20
+	DefaultDrain             = 5 * time.Second
 )
 
 const (
 	// handshakeTimeout bounds the first byte, a TLS handshake and the byte inside, each.
 	handshakeTimeout = 5 * time.Second
-	// drainTime is how long calls may go on when the listener ends.
-	drainTime = 500 * time.Millisecond
 	// lingerTime is how long further calls are refused rather than cut off.
 	lingerTime = 250 * time.Millisecond
 )
@@ -75,6 +78,7 @@ type Listener struct {
 
 	mu      sync.Mutex
 	calls   sync.WaitGroup // those being answered; none is added while draining
+	due     sync.WaitGroup // those of calls whose answer is not a change to be waited for
 	conns   map[net.Conn]struct{}
 	clients map[string]int // connections by IP address
 	ended   bool
@@ -90,6 +94,9 @@ func NewListener(c ListenerConfig) *Listener {
 	}
 	if c.MaxRequest == 0 {
 		c.MaxRequest = DefaultMaxRequest
+	}
+	if c.Drain == 0 {
+		c.Drain = DefaultDrain
 	}
 	if c.Log == nil {
 		c.Log = hclog.NewNullLogger()

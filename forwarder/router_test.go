@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -226,4 +228,40 @@ func TestListenerThatEndsLosesNoCall(t *testing.T) {
 	eventually(t, "the second server has work", func() bool { return second.writes.Load() > 100 })
 	close(stop)
 	wg.Wait()
+}
+
+func TestListenerThatEndsAnswersWritesAndWaitsForNoChange(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &backend{name: "b1", abandoned: make(chan struct{}, 1), release: make(chan struct{})}
+	stop := startListener(t, ListenerConfig{Dispatcher: b, Drain: time.Hour}, ln)
+	r := startRouter(t, Config{Hold: time.Millisecond, Picker: fixedPicker{"there": servers(ln.Addr().String())}})
+	var calls sync.WaitGroup
+	calls.Go(func() {
+		if _, err := set.Call(t.Context(), toDC{r, "there"}, &textWrite{Text: "held"}); err != nil {
+			t.Error(err)
+		}
+	})
+	calls.Go(func() {
+		req := text("")
+		req.MinQueryIndex = 1
+		if _, err := wait.Call(t.Context(), toDC{r, "there"}, req); err == nil {
+			t.Error("the query was answered")
+		}
+	})
+	eventually(t, "both calls are there", func() bool { return b.writes.Load() == 1 && b.waiting.Load() == 1 })
+	var ended atomic.Bool
+	go func() {
+		stop()
+		ended.Store(true)
+	}()
+	eventually(t, "further calls are refused", func() bool {
+		_, err := set.Call(t.Context(), toDC{r, "there"}, &textWrite{Text: "w"})
+		return err != nil
+	})
+	close(b.release)
+	eventually(t, "the listener ends though a query waits", ended.Load)
+	calls.Wait()
 }

@@ -132,11 +132,15 @@ func (s *served) answer(ctx context.Context, m *message, h header) bool {
 		return s.reply(m, back, nil, rpc.Wrap(rpc.ErrNoLeader, "this server is shutting down"))
 	}
 	defer s.listener.calls.Done()
+	notDue := sync.OnceFunc(s.listener.due.Done)
+	defer notDue()
 	var garbled error
 	unwatch := s.watch()
 	reply, err := s.listener.config.Dispatcher.Serve(ctx, h.method, func(req rpc.Request) error {
 		if err := m.decodeBody(req); err != nil {
 			garbled = rpc.Invalid(err.Error())
+		} else if q := req.Envelope().Query; q != nil && q.MinQueryIndex > 0 {
+			notDue()
 		}
 		return garbled
 	})
@@ -210,33 +214,34 @@ func (l *Listener) startCall() bool {
 		return false
 	default:
 		l.calls.Add(1)
+		l.due.Add(1)
 		return true
 	}
 }
 
-// drain refuses further calls, and waits a moment: for calls under way, though some only
-// wait for a change, and for refusals to reach callers that do not know of the end
-// yet. The channel is closed once the last call has ended.
+// drain refuses further calls, and waits for those under way whose answer is due, and then a
+// moment for refusals to reach callers that do not know of the end yet. The channel is
+// closed once the last call has ended.
 func (l *Listener) drain() (ended <-chan struct{}) {
 	l.mu.Lock()
 	close(l.draining)
 	l.mu.Unlock()
+	if l.streams.Load() > 0 {
+		select {
+		case <-closedAfter(&l.due):
+			time.Sleep(lingerTime)
+		case <-time.After(l.config.Drain):
+		}
+	}
+	return closedAfter(&l.calls)
+}
+
+// closedAfter is closed once wg has nothing to wait for.
+func closedAfter(wg *sync.WaitGroup) <-chan struct{} {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		l.calls.Wait()
+		wg.Wait()
 	}()
-	if l.streams.Load() == 0 {
-		return done
-	}
-	enough := time.After(drainTime)
-	select {
-	case <-done:
-		select {
-		case <-time.After(lingerTime):
-		case <-enough:
-		}
-	case <-enough:
-	}
 	return done
 }

@@ -141,3 +141,35 @@ func TestMethodsThatAreUnknown(t *testing.T) {
 		t.Errorf("a body that cannot be decoded: %v", err)
 	}
 }
+
+func TestCallsDoNotWaitForALeaderOnceTheLogEnds(t *testing.T) {
+	write := func(table *Table) error {
+		_, err := kv.Apply.Call(context.Background(), table, &kv.ApplyRequest{Op: "set", DirEnt: kv.Entry{Key: "a"}})
+		return err
+	}
+	for name, c := range map[string]struct {
+		successor string
+		sent      int64
+	}{
+		"they fail where there is nobody else": {"", 0},
+		"they are sent to the next":            {"elsewhere", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				router := &away{}
+				table := tableOf(t, &seat{}, router)
+				begin := time.Now()
+				time.AfterFunc(time.Second, func() { table.end(c.successor) })
+				if err := write(table); !errors.Is(err, rpc.ErrNoLeader) {
+					t.Errorf("error is %v", err)
+				}
+				if took := time.Since(begin); took > time.Second+retryEvery {
+					t.Errorf("it took %v of virtual time", took)
+				}
+				if sent := router.calls.Load(); sent != c.sent {
+					t.Errorf("%d calls were sent to others", sent)
+				}
+			})
+		})
+	}
+}

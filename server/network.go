@@ -41,12 +41,16 @@ func (n *network) serve(d forwarder.Dispatcher, s operator.Snapshots) {
 	})
 }
 
-// run serves port and keeps the connections to others until ctx ends.
+// run serves port and keeps the connections to others until ctx ends. The connections
+// outlive the port: calls that it took may be on their way to another server.
 func (n *network) run(ctx context.Context, port net.Listener) error {
+	routing, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
 	var wg sync.WaitGroup
 	var routerErr error
-	wg.Go(func() { routerErr = n.router.Run(ctx) })
+	wg.Go(func() { routerErr = n.router.Run(routing) })
 	err := n.listener.Run(ctx, port)
+	end()
 	wg.Wait()
 	return errors.Join(err, routerErr)
 }

@@ -286,6 +286,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	end(context.Cause(ctx))
 	running.Wait()
+	s.table.end(s.successor())
 	err := s.Close()
 	closePort()
 	serving.Wait()

@@ -41,8 +41,8 @@ type Table struct {
 	position   Position
 	router     Router
 	answerer   *answerer
-	// successor is the address of the server that answers instead of this one, once this
-	// one is no member of the log any more: nil before that.
+	// successor is the address of the server that answers instead of this one, "" if there is
+	// none, once this one takes no part in the log any more: nil before that.
 	successor atomic.Pointer[string]
 }
 
@@ -71,6 +71,11 @@ func (t *Table) handOn(successor string) {
 		t.successor.Store(&successor)
 	}
 }
+
+// end has no call wait for a leader any more: the log of this server is about to be closed.
+// What finds none is sent to successor, and fails if that is "", so that its caller can try
+// another server while this one can still say so.
+func (t *Table) end(successor string) { t.successor.CompareAndSwap(nil, &successor) }
 
 // Serve answers a call that arrived over the network. decode fills in the request.
 func (t *Table) Serve(ctx context.Context, method string, decode func(rpc.Request) error) (any, error) {
@@ -126,7 +131,7 @@ func (t *Table) route(ctx context.Context, h *method, req rpc.Request, newReply 
 		return t.answerer.answer(ctx, &h.Handler, req)
 	}
 	reply, err := t.withLog(ctx, h, req, newReply)
-	if next := t.successor.Load(); next != nil && leaderMissing(err) && !forwarder.Forwarded(ctx) {
+	if next := t.successor.Load(); next != nil && *next != "" && leaderMissing(err) && !forwarder.Forwarded(ctx) {
 		return t.router.ToServer(ctx, *next, h.Info, req, newReply)
 	}
 	return reply, err
