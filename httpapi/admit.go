@@ -54,9 +54,6 @@ func (r *request) unsupported() error {
 			return badRequest("Invalid query parameter: \"" + e.parameter + "\" - " + e.what + " are a Consul Enterprise feature")
 		}
 	}
-	if r.query.Get("dc") == "*" {
-		return badRequest("Invalid query parameter: dc=* - this version asks one datacenter at a time, see /v1/catalog/datacenters for their names")
-	}
 	return nil
 }
 

@@ -156,7 +156,11 @@ func (a *API) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	value, err := any(nil), a.admit(req)
 	if err == nil {
 		patientBody(w, hr)
-		value, err = h(w, req)
+		if req.everywhere() {
+			value, err = a.askEverywhere(w, req, h)
+		} else {
+			value, err = h(w, req)
+		}
 	}
 	if err != nil {
 		a.fail(w, req, err)

@@ -185,6 +185,8 @@ func appendValue(buf []byte, value any) ([]byte, error) {
 		return appendRows(buf, len(rows), func(buf []byte, i int) ([]byte, error) { return rows[i].AppendJSON(buf) })
 	case []*catalog.ServiceNode:
 		return appendRows(buf, len(rows), func(buf []byte, i int) ([]byte, error) { return rows[i].AppendJSON(buf) })
+	case rowList:
+		return appendRows(buf, len(rows), func(buf []byte, i int) ([]byte, error) { return append(buf, rows[i]...), nil })
 	}
 	plain, err := json.Marshal(value)
 	return append(buf, plain...), err

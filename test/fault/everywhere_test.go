@@ -1,0 +1,100 @@
+//go:build linux
+
+package fault
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/hashicorp/consul/api"
+
+	"github.com/hanse-project/hanse/test/lab"
+)
+
+var threeDatacenters = []lab.Option{
+	lab.Servers("shanghai", 1), lab.Clients("shanghai", 1), lab.Servers("beijing", 1), lab.Servers("osaka", 1),
+}
+
+func TestAllDatacentersAnswerButTheOneThatIsCutOff(t *testing.T) {
+	answersEverywhere(t, lab.Start(t, threeDatacenters...))
+}
+
+func TestNamespacesAllDatacentersAnswerButTheOneThatIsCutOff(t *testing.T) {
+	answersEverywhere(t, lab.Start(t, append(threeDatacenters, lab.Namespaces())...))
+}
+
+// answersEverywhere asks all agents of shanghai for what all datacenters have, before,
+// while and after one of them is cut off.
+func answersEverywhere(t *testing.T, fed *lab.Federation) {
+	all := []string{"beijing", "osaka", "shanghai"}
+	for _, dc := range all {
+		fed.DC(dc).Put(t, "app/limit", dc)
+	}
+	shanghai := fed.DC("shanghai")
+	waitRows := func(rows []string, missing string) {
+		t.Helper()
+		for _, n := range shanghai.Nodes {
+			for _, path := range []string{
+				"/v1/kv/app/limit?dc=*", "/v1/kv/app/?recurse&dc=*", "/v1/kv/app/?keys&dc=*", "/v1/catalog/nodes?dc=*&stale",
+				"/v1/catalog/services?dc=*", "/v1/health/service/consul?dc=*&passing", "/v1/health/state/any?dc=*",
+			} {
+				lab.Until(t, fmt.Sprintf("%s answers %s for %v", n.Name, path, rows), func() error { return rowsOf(t, n, path, rows, missing) })
+			}
+		}
+	}
+	waitRows(all, "")
+	fed.Cut(t, "shanghai", "beijing")
+	waitRows([]string{"osaka", "shanghai"}, "beijing")
+	byClientLibrary(t, fed.Node("shanghai-c1"), "osaka", "shanghai")
+	fed.Heal(t, "shanghai", "beijing")
+	waitRows(all, "")
+}
+
+func rowsOf(t *testing.T, n *lab.Node, path string, want []string, missing string) error {
+	rep := n.Get(t, path)
+	var rows []struct{ Datacenter string }
+	if err := json.Unmarshal(rep.Body, &rows); err != nil {
+		return fmt.Errorf("%s: %w", rep.Body, err)
+	}
+	var from []string
+	for _, row := range rows {
+		from = append(from, row.Datacenter)
+	}
+	from = slices.Compact(from)
+	if lost := rep.Header.Get("X-Hanse-Missing-Datacenters"); !slices.Equal(from, want) || lost != missing {
+		return fmt.Errorf("rows of %v, missing %q (%s)", from, lost, rep.Header.Get("X-Hanse-Missing-Reasons"))
+	}
+	return nil
+}
+
+// byClientLibrary reads rows as programs do that have consul/api.
+func byClientLibrary(t *testing.T, n *lab.Node, want ...string) {
+	t.Helper()
+	client, everywhere := n.API(t), &api.QueryOptions{Datacenter: "*"}
+	var rows []struct {
+		Datacenter string
+		api.KVPair
+	}
+	if _, err := client.Raw().Query("/v1/kv/app/limit", &rows, everywhere); err != nil {
+		t.Fatal(err)
+	}
+	var from, nodes []string
+	for _, row := range rows {
+		from = append(from, row.Datacenter)
+		if string(row.Value) != row.Datacenter {
+			t.Errorf("%s has the value %q", row.Datacenter, row.Value)
+		}
+	}
+	list, _, err := client.Catalog().Nodes(everywhere)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, node := range list {
+		nodes = append(nodes, node.Datacenter)
+	}
+	if nodes = slices.Compact(nodes); !slices.Equal(from, want) || !slices.Equal(nodes, want) {
+		t.Errorf("keys of %v, nodes of %v, want %v", from, nodes, want)
+	}
+}
