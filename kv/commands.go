@@ -72,20 +72,16 @@ func put(tx *store.Tx, cmd *write) (*Entry, bool, error) {
 // insert puts a changed entry in its place.
 func insert(tx *store.Tx, e *Entry) {
 	tx.Insert(tableEntries, e)
-	changed(tx, e.Key)
-}
-
-// changed notes the change of a key, whatever it was.
-func changed(tx *store.Tx, key string) {
 	tx.Touch(tableEntries)
-	tx.Changed(key)
+	tx.Changed(e.Key, e.CreateIndex != tx.Index)
 }
 
 // remove deletes one entry and leaves its tombstone.
 func remove(tx *store.Tx, e *Entry) {
 	tx.Delete(tableEntries, e)
 	tx.Insert(tableTombstones, &Tombstone{Key: e.Key, ModifyIndex: tx.Index, Time: tx.Time})
-	changed(tx, e.Key)
+	tx.Touch(tableEntries)
+	tx.Changed(e.Key, true)
 }
 
 func applyDeleteTree(tx *store.Tx, cmd *tree) (bool, error) {

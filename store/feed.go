@@ -38,8 +38,10 @@ type FeedOf struct {
 type feed struct {
 	of   *FeedOf
 	head atomic.Pointer[feedHead]
-	// sweep is the next chunk to be looked through for superseded rows.
-	sweep int
+	// rows is how many there are, and dead how many were superseded, at least, since the
+	// last sweep began. During one sweep is the chunk that it has come to, otherwise -1.
+	rows, dead int
+	sweep      int
 }
 
 // chunkRows is how many rows a chunk of the list has at most.
@@ -57,13 +59,19 @@ type feedHead struct {
 }
 
 func newFeed(of *FeedOf) *feed {
-	f := &feed{of: of}
+	f := &feed{of: of, sweep: -1}
 	f.head.Store(&feedHead{})
 	return f
 }
 
-// Changed notes a change for the feed of the module.
-func (tx *Tx) Changed(key string) { tx.changes = append(tx.changes, Change{tx.Index, key}) }
+// Changed notes a change for the feed of the module. again says that the key has changed
+// before, which makes an older row of the feed void.
+func (tx *Tx) Changed(key string, again bool) {
+	tx.changes = append(tx.changes, Change{tx.Index, key})
+	if again {
+		tx.superseded++
+	}
+}
 
 // publish makes the changes of a transaction the end of the list. It is called before the
 // transaction is committed.
@@ -82,6 +90,8 @@ func (f *feed) publish(tx *Tx) {
 		index: index, full: old.full, tail: old.tail,
 		before: &feedHead{index: old.index, full: old.full, tail: old.tail},
 	}
+	f.rows += len(fresh)
+	f.dead += tx.superseded
 	for len(fresh) > 0 {
 		if cap(next.tail) == 0 {
 			next.tail = make([]Change, 0, chunkRows)
@@ -98,11 +108,18 @@ func (f *feed) publish(tx *Tx) {
 }
 
 // tidy looks through two chunks for rows that are superseded, for each chunk that was
-// filled: so at most about half of the list ever is.
+// filled, once a quarter of the list is: so at most about half of it ever is.
 func (f *feed) tidy(v *View, h *feedHead) {
+	if f.sweep < 0 && 4*f.dead > f.rows {
+		f.sweep, f.dead = 0, 0
+	}
 	for range 2 {
-		if f.sweep >= len(h.full) {
-			f.sweep = 0
+		switch {
+		case f.sweep < 0:
+			return
+		case f.sweep >= len(h.full):
+			f.sweep = -1
+			return
 		}
 		chunk := h.full[f.sweep]
 		live := make([]Change, 0, len(chunk))
@@ -115,6 +132,7 @@ func (f *feed) tidy(v *View, h *feedHead) {
 			f.sweep++
 			continue
 		}
+		f.rows -= len(chunk) - len(live)
 		f.shrink(h, live)
 	}
 }
@@ -142,6 +160,7 @@ func (f *feed) build(v *View) {
 	}
 	rows := slices.SortedFunc(f.of.All(v), Change.compare)
 	h := &feedHead{index: v.TouchedAt(f.of.Name)}
+	f.rows, f.dead, f.sweep = len(rows), 0, -1
 	for chunk := range slices.Chunk(rows, chunkRows) {
 		h.full = append(h.full, slices.Clip(chunk))
 	}

@@ -31,7 +31,9 @@ type Tx struct {
 
 	triggers map[reflect.Type][]Trigger
 	feed     *feed
-	changes  []Change
+	// changes are the rows of the feed so far, and superseded is how many others they void.
+	changes    []Change
+	superseded int
 }
 
 // Unwatched is the same snapshot for reads that are not to be watched one by one, when
