@@ -82,8 +82,10 @@ var (
 		Name: "Status.Peers", Route: rpc.AnyServer}}
 	Stats = rpc.Method[rpc.Empty, RaftStats]{Info: rpc.Info{
 		Name: "Status.RaftStats", Route: rpc.Local}}
+	// GetConfiguration is what a datacenter that lost its majority is repaired by, so that
+	// any server may be asked.
 	GetConfiguration = rpc.Method[DCRequest, RaftConfiguration]{Info: rpc.Info{
-		Name: "Operator.RaftGetConfiguration", Leader: true, Resource: rpc.ResourceOperator}}
+		Name: "Operator.RaftGetConfiguration", Leader: true, StaleAnywhere: true, Resource: rpc.ResourceOperator}}
 	RemovePeerByAddress = rpc.Method[RemovePeerRequest, rpc.Nothing]{Info: rpc.Info{
 		Name: "Operator.RaftRemovePeerByAddress", Write: true, Resource: rpc.ResourceOperator}}
 	RemovePeerByID = rpc.Method[RemovePeerRequest, rpc.Nothing]{Info: rpc.Info{

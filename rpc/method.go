@@ -49,6 +49,9 @@ type Info struct {
 	Write bool
 	// Leader marks a read that only the leader can answer, stale or not.
 	Leader bool
+	// StaleAnywhere excepts those that ask for a stale answer: whichever server has their
+	// call answers, even one that never met a leader, as it needs nothing from the log.
+	StaleAnywhere bool
 	// Blocking marks a read that waits for MinQueryIndex to pass.
 	Blocking bool
 	// Timer is the name under which existing dashboards chart how long the method takes

@@ -64,6 +64,36 @@ func TestPeersAreRemovedByIDAndByAddress(t *testing.T) {
 	dc.Put(t, "a", "1")
 }
 
+// Who lost the majority has to see who votes, to repair it.
+func TestPeersAreShownWithoutALeader(t *testing.T) {
+	fed := lab.Start(t, lab.Servers("shanghai", 3), lab.Clients("shanghai", 1), lab.QuickGossip())
+	dc := fed.DC("shanghai")
+	ids := peers(t, dc.Nodes[0])
+	last := dc.Followers(t)[0]
+	for _, n := range dc.Servers() {
+		if n != last {
+			n.Kill(t)
+		}
+	}
+	for _, n := range []*lab.Node{last, fed.Node("shanghai-c1")} {
+		lab.Until(t, n.Name+" shows the peers", func() error {
+			config, err := n.API(t).Operator().RaftGetConfiguration(&api.QueryOptions{AllowStale: true})
+			if err != nil {
+				return err
+			}
+			for _, s := range config.Servers {
+				if ids[s.Node] != s.ID || s.Leader {
+					return fmt.Errorf("%+v, want %v", s, ids)
+				}
+			}
+			if len(config.Servers) != len(ids) {
+				return fmt.Errorf("%d peers, want %d", len(config.Servers), len(ids))
+			}
+			return nil
+		})
+	}
+}
+
 func TestKeysRotateInEveryDatacenter(t *testing.T) {
 	const first, second = "pUqJrVyVRj5jsiYEkM/tFQYfWyJIv4s3XkvDwy7Cu5s=", "cg8StVXbQJ0gPvMd9o7yrg=="
 	fed := lab.Start(t, lab.Servers("shanghai", 2), lab.Clients("shanghai", 1), lab.Servers("beijing", 1), lab.Flags("-encrypt", first))

@@ -140,6 +140,8 @@ func (t *Table) route(ctx context.Context, h *method, req rpc.Request, newReply 
 // withLog answers a call that needs the log: here, or through the leader.
 func (t *Table) withLog(ctx context.Context, h *method, req rpc.Request, newReply func() any) (any, error) {
 	switch env := req.Envelope(); {
+	case h.StaleAnywhere && env.Query != nil && env.Query.AllowStale:
+		return t.answerer.answer(ctx, &h.Handler, req)
 	case env.Query == nil || h.Leader:
 		return t.atLeader(ctx, &h.Handler, req, newReply)
 	case env.Query.AllowStale:
