@@ -1,98 +1,40 @@
 package catalog
 
 import (
-	"bytes"
-	"encoding/hex"
 	"encoding/json"
-	"os"
 	"strings"
 	"testing"
 
-	"github.com/hashicorp/go-msgpack/v2/codec"
-
 	"github.com/hanse-project/hanse/rpc"
+	"github.com/hanse-project/hanse/rpc/rpctest"
 )
-
-// metaOfHanse is how many bytes the empty fields that only Hanse has add to a reply.
-var metaOfHanse = len("\xb1HanseDatacenterID\xa0") + len("\xb0HanseIncarnation\xa0")
 
 // What peers send decodes without a field left over, and encodes to as many bytes: the
 // fields are the same, only maps come in any order.
 func TestTypesAreThoseOfPeers(t *testing.T) {
-	types := map[string][2]func() any{
-		"Catalog.Register":        {made[RegisterRequest], made[rpc.Nothing]},
-		"Catalog.Deregister":      {made[DeregisterRequest], made[rpc.Nothing]},
-		"Catalog.ListNodes":       {made[DCSpecificRequest], made[IndexedNodes]},
-		"Catalog.ListServices":    {made[DCSpecificRequest], made[IndexedServices]},
-		"Catalog.ServiceNodes":    {made[ServiceSpecificRequest], made[IndexedServiceNodes]},
-		"Catalog.NodeServices":    {made[NodeSpecificRequest], made[IndexedNodeServices]},
-		"Catalog.NodeServiceList": {made[NodeSpecificRequest], made[IndexedNodeServiceList]},
-		"Health.ChecksInState":    {made[ChecksInStateRequest], made[IndexedHealthChecks]},
-		"Health.NodeChecks":       {made[NodeSpecificRequest], made[IndexedHealthChecks]},
-		"Health.ServiceChecks":    {made[ServiceSpecificRequest], made[IndexedHealthChecks]},
-		"Health.ServiceNodes":     {made[ServiceSpecificRequest], made[IndexedCheckServiceNodes]},
-		"Catalog.GatewayServices": {made[ServiceSpecificRequest], made[IndexedGatewayServices]},
-		"Operator.Usage":          {made[recordedUsageRequest], made[Usage]},
-		"Internal.NodeInfo":       {made[NodeSpecificRequest], made[IndexedNodeDump]},
-		"Internal.NodeDump":       {made[DCSpecificRequest], made[IndexedNodeDump]},
-	}
-	file, err := os.ReadFile("testdata/rpc.jsonl")
-	if err != nil {
-		t.Fatal(err)
-	}
-	seen := 0
-	for line := range bytes.Lines(file) {
-		var c struct{ Method, Note, Request, Response string }
-		if err := json.Unmarshal(line, &c); err != nil {
-			t.Fatal(err)
-		}
-		pair, known := types[c.Method]
-		if !known {
-			t.Errorf("%s has no types", c.Method)
-			continue
-		}
-		seen++
-		t.Run(c.Method, func(t *testing.T) {
-			reencode(t, c.Request, pair[0](), 0)
-			more := 0
-			if _, isReply := pair[1]().(rpc.Reply); isReply {
-				more = metaOfHanse
-			}
-			reencode(t, c.Response, pair[1](), more)
-		})
-	}
-	if seen != len(types) {
-		t.Errorf("%d exchanges, want %d", seen, len(types))
-	}
+	rpctest.Compare(t, "testdata/rpc.jsonl", rpctest.Types{
+		"Catalog.Register":        {rpctest.Made[RegisterRequest], rpctest.Made[rpc.Nothing]},
+		"Catalog.Deregister":      {rpctest.Made[DeregisterRequest], rpctest.Made[rpc.Nothing]},
+		"Catalog.ListNodes":       {rpctest.Made[DCSpecificRequest], rpctest.Made[IndexedNodes]},
+		"Catalog.ListServices":    {rpctest.Made[DCSpecificRequest], rpctest.Made[IndexedServices]},
+		"Catalog.ServiceNodes":    {rpctest.Made[ServiceSpecificRequest], rpctest.Made[IndexedServiceNodes]},
+		"Catalog.NodeServices":    {rpctest.Made[NodeSpecificRequest], rpctest.Made[IndexedNodeServices]},
+		"Catalog.NodeServiceList": {rpctest.Made[NodeSpecificRequest], rpctest.Made[IndexedNodeServiceList]},
+		"Health.ChecksInState":    {rpctest.Made[ChecksInStateRequest], rpctest.Made[IndexedHealthChecks]},
+		"Health.NodeChecks":       {rpctest.Made[NodeSpecificRequest], rpctest.Made[IndexedHealthChecks]},
+		"Health.ServiceChecks":    {rpctest.Made[ServiceSpecificRequest], rpctest.Made[IndexedHealthChecks]},
+		"Health.ServiceNodes":     {rpctest.Made[ServiceSpecificRequest], rpctest.Made[IndexedCheckServiceNodes]},
+		"Catalog.GatewayServices": {rpctest.Made[ServiceSpecificRequest], rpctest.Made[IndexedGatewayServices]},
+		"Operator.Usage":          {rpctest.Made[recordedUsageRequest], rpctest.Made[Usage]},
+		"Internal.NodeInfo":       {rpctest.Made[NodeSpecificRequest], rpctest.Made[IndexedNodeDump]},
+		"Internal.NodeDump":       {rpctest.Made[DCSpecificRequest], rpctest.Made[IndexedNodeDump]},
+	})
 }
 
 // recordedUsageRequest has the fields of other questions that peers send along.
 type recordedUsageRequest struct {
 	DCSpecificRequest
 	Global bool
-}
-
-func made[T any]() any { return new(T) }
-
-func reencode(t *testing.T, text string, into any, more int) {
-	t.Helper()
-	recorded, err := hex.DecodeString(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	strict := &codec.MsgpackHandle{}
-	strict.RawToString, strict.TimeNotBuiltin, strict.ErrorIfNoField = true, true, true
-	strict.MapType, strict.TypeInfos = rpc.Msgpack.MapType, rpc.Msgpack.TypeInfos
-	if err := codec.NewDecoderBytes(recorded, strict).Decode(into); err != nil {
-		t.Fatalf("%T: %v", into, err)
-	}
-	var out []byte
-	if err := codec.NewEncoderBytes(&out, rpc.Msgpack).Encode(into); err != nil {
-		t.Fatal(err)
-	}
-	if len(out) != len(recorded)+more {
-		t.Errorf("%T has %d bytes, want %d", into, len(out), len(recorded)+more)
-	}
 }
 
 func TestJSONIsWhatClientsRead(t *testing.T) {

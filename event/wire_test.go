@@ -2,15 +2,12 @@ package event
 
 import (
 	"bytes"
-	"encoding/hex"
 	"encoding/json"
 	"os"
 	"reflect"
 	"testing"
 
-	"github.com/hashicorp/go-msgpack/v2/codec"
-
-	"github.com/hanse-project/hanse/rpc"
+	"github.com/hanse-project/hanse/rpc/rpctest"
 )
 
 // recordedEvent is one of testdata/user_events.json: sent by a real agent.
@@ -22,16 +19,7 @@ type recordedEvent struct {
 	} `json:"serf_user_event"`
 }
 
-func (r *recordedEvent) payload(t testing.TB) []byte { return bytesOf(t, r.Serf.PayloadHex) }
-
-func bytesOf(t testing.TB, text string) []byte {
-	t.Helper()
-	data, err := hex.DecodeString(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
-}
+func (r *recordedEvent) payload(t testing.TB) []byte { return rpctest.FromHex(t, r.Serf.PayloadHex) }
 
 func recordedEvents(t testing.TB) []recordedEvent {
 	t.Helper()
@@ -72,47 +60,21 @@ func TestEventsOfRealAgentsAreReadAndWritten(t *testing.T) {
 	}
 }
 
-// metaOfHanse is how many bytes the empty fields that only Hanse has add to a reply.
-var metaOfHanse = len("\xb1HanseDatacenterID\xa0") + len("\xb0HanseIncarnation\xa0")
-
 // What peers send decodes without a field left over, and encodes to as many bytes: the
 // fields are the same, only maps come in any order.
 func TestCallsAreThoseOfPeers(t *testing.T) {
-	file, err := os.ReadFile("testdata/rpc.jsonl")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range bytes.Lines(file) {
-		var c struct{ Note, Request, Response string }
-		if err := json.Unmarshal(line, &c); err != nil {
-			t.Fatal(err)
-		}
-		t.Run(c.Note, func(t *testing.T) {
+	for _, x := range rpctest.Recorded(t, "testdata/rpc.jsonl") {
+		t.Run(x.Note, func(t *testing.T) {
 			req := &FireRequest{}
-			reencode(t, c.Request, req, 0)
+			rpctest.Reencode(t, x.Request, req)
 			e, err := Decode(req.Payload)
 			if err != nil || e.Name != req.Name {
 				t.Errorf("the payload is %+v, %v", e, err)
 			}
-			if c.Response != "" { // a recorder sends as little as it can
-				reencode(t, c.Response, &FireResponse{}, metaOfHanse)
+			if len(x.Response) > 0 { // a recorder sends as little as it can
+				rpctest.Reencode(t, x.Response, &FireResponse{})
 			}
 		})
-	}
-}
-
-func reencode(t *testing.T, text string, into any, more int) {
-	t.Helper()
-	recorded := bytesOf(t, text)
-	strict := &codec.MsgpackHandle{}
-	strict.RawToString, strict.TimeNotBuiltin, strict.ErrorIfNoField = true, true, true
-	strict.MapType, strict.TypeInfos = rpc.Msgpack.MapType, rpc.Msgpack.TypeInfos
-	if err := codec.NewDecoderBytes(recorded, strict).Decode(into); err != nil {
-		t.Fatalf("%T: %v", into, err)
-	}
-	var out []byte
-	if err := codec.NewEncoderBytes(&out, rpc.Msgpack).Encode(into); err != nil || len(out) != len(recorded)+more {
-		t.Errorf("%T has %d bytes, want %d: %v", into, len(out), len(recorded)+more, err)
 	}
 }
 

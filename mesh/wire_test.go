@@ -1,11 +1,7 @@
 package mesh
 
 import (
-	"bytes"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
-	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -14,34 +10,16 @@ import (
 
 	"github.com/hanse-project/hanse/mesh/cert"
 	"github.com/hanse-project/hanse/rpc"
+	"github.com/hanse-project/hanse/rpc/rpctest"
 )
 
 // recorded are the request and the reply of a method, as servers of Consul exchanged them.
 func recorded(t *testing.T, method string) (request, reply []byte) {
 	t.Helper()
-	text, err := os.ReadFile("testdata/rpc.jsonl")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range bytes.Lines(text) {
-		var x struct {
-			Method   string
-			Request  string `json:"request_body_hex"`
-			Response string `json:"response_body_hex"`
+	for _, x := range rpctest.Recorded(t, "testdata/rpc.jsonl") {
+		if x.Method == method {
+			return x.Request, x.Response
 		}
-		if err := json.Unmarshal(line, &x); err != nil {
-			t.Fatal(err)
-		}
-		if x.Method != method {
-			continue
-		}
-		if request, err = hex.DecodeString(x.Request); err == nil {
-			reply, err = hex.DecodeString(x.Response)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		return request, reply
 	}
 	t.Fatalf("%s was not recorded", method)
 	return nil, nil
@@ -53,14 +31,10 @@ func again(t *testing.T, text []byte, v any) (got, want map[string]any) {
 	if err := codec.NewDecoderBytes(text, rpc.Msgpack).Decode(v); err != nil {
 		t.Fatal(err)
 	}
-	var out []byte
-	if err := codec.NewEncoderBytes(&out, rpc.Msgpack).Encode(v); err != nil {
-		t.Fatal(err)
-	}
 	for _, side := range []struct {
 		text []byte
 		into *map[string]any
-	}{{out, &got}, {text, &want}} {
+	}{{rpctest.Encode(t, v), &got}, {text, &want}} {
 		if err := codec.NewDecoderBytes(side.text, rpc.Msgpack).Decode(side.into); err != nil {
 			t.Fatal(err)
 		}

@@ -1,20 +1,16 @@
 package operator
 
 import (
-	"bytes"
 	"context"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
-	"os"
 	"testing"
 	"time"
 
-	"github.com/hashicorp/go-msgpack/v2/codec"
 	"github.com/hashicorp/raft"
 	autopilot "github.com/hashicorp/raft-autopilot"
 
 	"github.com/hanse-project/hanse/rpc"
+	"github.com/hanse-project/hanse/rpc/rpctest"
 	"github.com/hanse-project/hanse/store/storetest"
 )
 
@@ -31,52 +27,12 @@ type metaOfRequests struct {
 
 // What peers send decodes without a field left over, and encodes to as many bytes.
 func TestTypesAreThoseOfPeers(t *testing.T) {
-	types := map[string][2]any{
-		"Operator.AutopilotGetConfiguration": {&metaOfRequests{}, &AutopilotConfig{}},
-		"Operator.AutopilotSetConfiguration": {&AutopilotSetRequest{}, new(bool)},
-		"Operator.ServerHealth":              {&metaOfRequests{}, &AutopilotHealthReply{}},
-		"Operator.AutopilotState":            {&metaOfRequests{}, &autopilot.State{}},
-	}
-	file, err := os.ReadFile("testdata/rpc.jsonl")
-	if err != nil {
-		t.Fatal(err)
-	}
-	seen := map[string]bool{}
-	for line := range bytes.Lines(file) {
-		var c struct{ Method, Note, Request, Response string }
-		if err := json.Unmarshal(line, &c); err != nil {
-			t.Fatal(err)
-		}
-		t.Run(c.Method+"/"+c.Note, func(t *testing.T) {
-			seen[c.Method] = true
-			reencode(t, c.Request, types[c.Method][0])
-			reencode(t, c.Response, types[c.Method][1])
-		})
-	}
-	if len(seen) != len(types) {
-		t.Errorf("methods seen: %v", seen)
-	}
-}
-
-func reencode(t *testing.T, text string, into any) {
-	t.Helper()
-	recorded, err := hex.DecodeString(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	strict := &codec.MsgpackHandle{}
-	strict.RawToString, strict.TimeNotBuiltin, strict.ErrorIfNoField = true, true, true
-	strict.MapType, strict.TypeInfos = rpc.Msgpack.MapType, rpc.Msgpack.TypeInfos
-	if err := codec.NewDecoderBytes(recorded, strict).Decode(into); err != nil {
-		t.Fatalf("%T: %v", into, err)
-	}
-	var again []byte
-	if err := codec.NewEncoderBytes(&again, rpc.Msgpack).Encode(into); err != nil {
-		t.Fatal(err)
-	}
-	if len(again) != len(recorded) {
-		t.Errorf("%T has %d bytes, want %d", into, len(again), len(recorded))
-	}
+	rpctest.Compare(t, "testdata/rpc.jsonl", rpctest.Types{
+		"Operator.AutopilotGetConfiguration": {rpctest.Made[metaOfRequests], rpctest.Made[AutopilotConfig]},
+		"Operator.AutopilotSetConfiguration": {rpctest.Made[AutopilotSetRequest], rpctest.Made[bool]},
+		"Operator.ServerHealth":              {rpctest.Made[metaOfRequests], rpctest.Made[AutopilotHealthReply]},
+		"Operator.AutopilotState":            {rpctest.Made[metaOfRequests], rpctest.Made[autopilot.State]},
+	})
 }
 
 // group is a log of three servers, the first of which leads.

@@ -2,81 +2,28 @@ package query
 
 import (
 	"bytes"
-	"encoding/hex"
 	"encoding/json"
 	"io"
-	"os"
 	"testing"
 
-	"github.com/hashicorp/go-msgpack/v2/codec"
-
 	"github.com/hanse-project/hanse/catalog"
-	"github.com/hanse-project/hanse/rpc"
+	"github.com/hanse-project/hanse/rpc/rpctest"
 	"github.com/hanse-project/hanse/session"
 	"github.com/hanse-project/hanse/store"
 	"github.com/hanse-project/hanse/store/storetest"
 )
 
-// metaOfHanse is how many bytes the empty fields that only Hanse has add to a reply.
-var metaOfHanse = len("\xb1HanseDatacenterID\xa0") + len("\xb0HanseIncarnation\xa0")
-
 // What peers send decodes without a field left over, and encodes to as many bytes: the
 // fields are the same, only maps come in any order.
 func TestTypesAreThoseOfPeers(t *testing.T) {
-	types := map[string][2]func() any{
-		Apply.Name:         {made[ApplyRequest], made[string]},
-		Get.Name:           {made[SpecificRequest], made[Queries]},
-		List.Name:          {made[catalog.DCSpecificRequest], made[Queries]},
-		Explain.Name:       {made[ExecuteRequest], made[ExplainReply]},
-		Execute.Name:       {made[ExecuteRequest], made[ExecuteReply]},
-		ExecuteRemote.Name: {made[ExecuteRemoteRequest], made[ExecuteReply]},
-	}
-	file, err := os.ReadFile("testdata/rpc.jsonl")
-	if err != nil {
-		t.Fatal(err)
-	}
-	seen := map[string]bool{}
-	for line := range bytes.Lines(file) {
-		var c struct{ Method, Note, Request, Response string }
-		if err := json.Unmarshal(line, &c); err != nil {
-			t.Fatal(err)
-		}
-		t.Run(c.Method+"/"+c.Note, func(t *testing.T) {
-			seen[c.Method] = true
-			reencode(t, c.Request, types[c.Method][0](), 0)
-			more := 0
-			if _, isReply := types[c.Method][1]().(rpc.Reply); isReply {
-				more = metaOfHanse
-			}
-			reencode(t, c.Response, types[c.Method][1](), more)
-		})
-	}
-	if len(seen) != len(types) {
-		t.Errorf("methods seen: %v", seen)
-	}
-}
-
-func made[T any]() any { return new(T) }
-
-func reencode(t *testing.T, text string, into any, more int) {
-	t.Helper()
-	recorded, err := hex.DecodeString(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	strict := &codec.MsgpackHandle{}
-	strict.RawToString, strict.TimeNotBuiltin, strict.ErrorIfNoField = true, true, true
-	strict.MapType, strict.TypeInfos = rpc.Msgpack.MapType, rpc.Msgpack.TypeInfos
-	if err := codec.NewDecoderBytes(recorded, strict).Decode(into); err != nil {
-		t.Fatalf("%T: %v", into, err)
-	}
-	var out []byte
-	if err := codec.NewEncoderBytes(&out, rpc.Msgpack).Encode(into); err != nil {
-		t.Fatal(err)
-	}
-	if len(out) != len(recorded)+more {
-		t.Errorf("%T has %d bytes, want %d", into, len(out), len(recorded)+more)
-	}
+	rpctest.Compare(t, "testdata/rpc.jsonl", rpctest.Types{
+		Apply.Name:         {rpctest.Made[ApplyRequest], rpctest.Made[string]},
+		Get.Name:           {rpctest.Made[SpecificRequest], rpctest.Made[Queries]},
+		List.Name:          {rpctest.Made[catalog.DCSpecificRequest], rpctest.Made[Queries]},
+		Explain.Name:       {rpctest.Made[ExecuteRequest], rpctest.Made[ExplainReply]},
+		Execute.Name:       {rpctest.Made[ExecuteRequest], rpctest.Made[ExecuteReply]},
+		ExecuteRemote.Name: {rpctest.Made[ExecuteRemoteRequest], rpctest.Made[ExecuteReply]},
+	})
 }
 
 func TestQueriesSurviveARestart(t *testing.T) {

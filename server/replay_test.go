@@ -2,12 +2,8 @@ package server_test
 
 import (
 	"bufio"
-	"bytes"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"maps"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -17,42 +13,9 @@ import (
 	"github.com/hashicorp/go-msgpack/v2/codec"
 
 	"github.com/hanse-project/hanse/rpc"
+	"github.com/hanse-project/hanse/rpc/rpctest"
 	"github.com/hanse-project/hanse/test/lab"
 )
-
-// exchange is a request that was recorded on a server port, and what was answered.
-type exchange struct {
-	Method, Note, Error string
-	RequestHeader       string `json:"request_header_hex"`
-	RequestBody         string `json:"request_body_hex"`
-	ResponseBody        string `json:"response_body_hex"`
-}
-
-func recorded(t *testing.T) []exchange {
-	t.Helper()
-	text, err := os.ReadFile("testdata/rpc.jsonl")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all []exchange
-	for line := range bytes.Lines(text) {
-		var e exchange
-		if err := json.Unmarshal(line, &e); err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, e)
-	}
-	return all
-}
-
-func fromHex(t *testing.T, text string) []byte {
-	t.Helper()
-	b, err := hex.DecodeString(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
 
 func decode(t *testing.T, dec *codec.Decoder) any {
 	t.Helper()
@@ -68,20 +31,20 @@ func decode(t *testing.T, dec *codec.Decoder) any {
 func TestRecordedRequestsGetAnswersOfTheRecordedShapes(t *testing.T) {
 	fed := lab.Start(t, lab.Servers("dc1", 1))
 	server := fed.DC("dc1").Nodes[0]
-	for _, e := range recorded(t) {
+	for _, e := range rpctest.Recorded(t, "testdata/rpc.jsonl") {
 		t.Run(e.Method+"/"+e.Note, func(t *testing.T) {
 			conn := server.Dial(t, lab.ServerPort)
 			if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
 				t.Fatal(err)
 			}
-			message := slices.Concat([]byte{0}, fromHex(t, e.RequestHeader), fromHex(t, e.RequestBody))
+			message := slices.Concat([]byte{0}, e.Header, e.Request)
 			if _, err := conn.Write(message); err != nil {
 				t.Fatal(err)
 			}
 			in := codec.NewDecoder(bufio.NewReader(conn), rpc.Msgpack)
 			header := decode(t, in).(map[string]any)
 			body := decode(t, in)
-			asked := decode(t, codec.NewDecoderBytes(fromHex(t, e.RequestHeader), rpc.Msgpack)).(map[string]any)
+			asked := decode(t, codec.NewDecoderBytes(e.Header, rpc.Msgpack)).(map[string]any)
 			if fmt.Sprint(header["Seq"]) != fmt.Sprint(asked["Seq"]) || header["ServiceMethod"] != asked["ServiceMethod"] {
 				t.Errorf("asked %v, answered %v", asked, header)
 			}
@@ -95,7 +58,7 @@ func TestRecordedRequestsGetAnswersOfTheRecordedShapes(t *testing.T) {
 				}
 				return
 			}
-			want := decode(t, codec.NewDecoderBytes(fromHex(t, e.ResponseBody), rpc.Msgpack))
+			want := decode(t, codec.NewDecoderBytes(e.Response, rpc.Msgpack))
 			for _, d := range differences("", body, want) {
 				t.Error(d)
 			}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/hanse-project/hanse/catalog"
 	"github.com/hanse-project/hanse/rpc"
+	"github.com/hanse-project/hanse/rpc/rpctest"
 	"github.com/hanse-project/hanse/store"
 	"github.com/hanse-project/hanse/store/storetest"
 )
@@ -323,7 +324,7 @@ func TestASnapshotWithASessionOfNobodyIsRefused(t *testing.T) {
 	for _, s := range []*Session{{Node: "n1"}, {ID: "a"}} {
 		d := newDC(t)
 		d.log.Batch(storetest.Encode(t, opCreate, s)) // refused too
-		if err := d.Restore(io.NopCloser(strings.NewReader("\x81\xa9LastIndex\x01\x03" + msgpack(t, s)))); err == nil || !strings.Contains(err.Error(), "a session has no ID, or no node") {
+		if err := d.Restore(io.NopCloser(strings.NewReader("\x81\xa9LastIndex\x01\x03" + string(rpctest.Encode(t, s))))); err == nil || !strings.Contains(err.Error(), "a session has no ID, or no node") {
 			t.Errorf("%+v: %v", s, err)
 		}
 	}

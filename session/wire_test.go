@@ -1,83 +1,23 @@
 package session
 
 import (
-	"bytes"
-	"encoding/hex"
-	"encoding/json"
-	"os"
 	"testing"
 
-	"github.com/hashicorp/go-msgpack/v2/codec"
-
 	"github.com/hanse-project/hanse/catalog"
-	"github.com/hanse-project/hanse/rpc"
+	"github.com/hanse-project/hanse/rpc/rpctest"
 	"github.com/hanse-project/hanse/store/storetest"
 )
-
-// metaOfHanse is how many bytes the empty fields that only Hanse has add to a reply.
-var metaOfHanse = len("\xb1HanseDatacenterID\xa0") + len("\xb0HanseIncarnation\xa0")
 
 // What peers send decodes without a field left over, and encodes to as many bytes: the
 // fields are the same, only maps come in any order.
 func TestTypesAreThoseOfPeers(t *testing.T) {
-	types := map[string][2]func() any{
-		"Session.Apply":        {made[ApplyRequest], made[string]},
-		"Session.Get":          {made[SpecificRequest], made[Sessions]},
-		"Session.List":         {made[SpecificRequest], made[Sessions]},
-		"Session.NodeSessions": {made[catalog.NodeSpecificRequest], made[Sessions]},
-		"Session.Renew":        {made[SpecificRequest], made[Sessions]},
-	}
-	file, err := os.ReadFile("testdata/rpc.jsonl")
-	if err != nil {
-		t.Fatal(err)
-	}
-	seen := map[string]bool{}
-	for line := range bytes.Lines(file) {
-		var c struct{ Method, Note, Request, Response string }
-		if err := json.Unmarshal(line, &c); err != nil {
-			t.Fatal(err)
-		}
-		t.Run(c.Method+"/"+c.Note, func(t *testing.T) {
-			seen[c.Method] = true
-			reencode(t, c.Request, types[c.Method][0](), 0)
-			more := 0
-			if _, isReply := types[c.Method][1]().(rpc.Reply); isReply {
-				more = metaOfHanse
-			}
-			reencode(t, c.Response, types[c.Method][1](), more)
-		})
-	}
-	if len(seen) != len(types) {
-		t.Errorf("methods seen: %v", seen)
-	}
-}
-
-func made[T any]() any { return new(T) }
-
-func reencode(t *testing.T, text string, into any, more int) {
-	t.Helper()
-	recorded, err := hex.DecodeString(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	strict := &codec.MsgpackHandle{}
-	strict.RawToString, strict.TimeNotBuiltin, strict.ErrorIfNoField = true, true, true
-	strict.MapType, strict.TypeInfos = rpc.Msgpack.MapType, rpc.Msgpack.TypeInfos
-	if err := codec.NewDecoderBytes(recorded, strict).Decode(into); err != nil {
-		t.Fatalf("%T: %v", into, err)
-	}
-	if out := msgpack(t, into); len(out) != len(recorded)+more {
-		t.Errorf("%T has %d bytes, want %d", into, len(out), len(recorded)+more)
-	}
-}
-
-func msgpack(t testing.TB, value any) string {
-	t.Helper()
-	var out []byte
-	if err := codec.NewEncoderBytes(&out, rpc.Msgpack).Encode(value); err != nil {
-		t.Fatal(err)
-	}
-	return string(out)
+	rpctest.Compare(t, "testdata/rpc.jsonl", rpctest.Types{
+		"Session.Apply":        {rpctest.Made[ApplyRequest], rpctest.Made[string]},
+		"Session.Get":          {rpctest.Made[SpecificRequest], rpctest.Made[Sessions]},
+		"Session.List":         {rpctest.Made[SpecificRequest], rpctest.Made[Sessions]},
+		"Session.NodeSessions": {rpctest.Made[catalog.NodeSpecificRequest], rpctest.Made[Sessions]},
+		"Session.Renew":        {rpctest.Made[SpecificRequest], rpctest.Made[Sessions]},
+	})
 }
 
 // Peers from before Consul 1.7 name the checks and the session otherwise.

@@ -3,50 +3,15 @@ package entry
 import (
 	"bytes"
 	"encoding"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
-	"os"
 	"reflect"
 	"testing"
 
 	"github.com/hashicorp/go-msgpack/v2/codec"
 
 	"github.com/hanse-project/hanse/rpc"
+	"github.com/hanse-project/hanse/rpc/rpctest"
 )
-
-// exchange is a request that was recorded on a server port, and what was answered.
-type exchange struct {
-	Method, Note, Error string
-	Request             string `json:"request_body_hex"`
-	Response            string `json:"response_body_hex"`
-}
-
-func recorded(t testing.TB) []exchange {
-	t.Helper()
-	text, err := os.ReadFile("testdata/rpc.jsonl")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all []exchange
-	for line := range bytes.Lines(text) {
-		var x exchange
-		if err := json.Unmarshal(line, &x); err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, x)
-	}
-	return all
-}
-
-func fromHex(t testing.TB, text string) []byte {
-	t.Helper()
-	b, err := hex.DecodeString(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
 
 // inner is the content of a string on the wire.
 func inner(t testing.TB, text []byte) []byte {
@@ -135,21 +100,17 @@ func TestRecordedMessagesAreReadAndWrittenAsTheyAre(t *testing.T) {
 		encoding.BinaryMarshaler
 		encoding.BinaryUnmarshaler
 	}
-	again := func(t *testing.T, text string, into message) {
+	again := func(t *testing.T, text []byte, into message) {
 		t.Helper()
-		want := inner(t, fromHex(t, text))
-		if err := codec.NewDecoderBytes(fromHex(t, text), rpc.Msgpack).Decode(into); err != nil {
+		want := inner(t, text)
+		if err := codec.NewDecoderBytes(text, rpc.Msgpack).Decode(into); err != nil {
 			t.Fatal(err)
 		}
-		var out []byte
-		if err := codec.NewEncoderBytes(&out, rpc.Msgpack).Encode(into); err != nil {
-			t.Fatal(err)
-		}
-		for _, m := range missing(t, "", values(t, want), values(t, inner(t, out))) {
+		for _, m := range missing(t, "", values(t, want), values(t, inner(t, rpctest.Encode(t, into)))) {
 			t.Error(m)
 		}
 	}
-	for _, x := range recorded(t) {
+	for _, x := range rpctest.Recorded(t, "testdata/rpc.jsonl") {
 		t.Run(x.Method+"/"+x.Note, func(t *testing.T) {
 			switch x.Method {
 			case Apply.Name, Remove.Name:
@@ -167,11 +128,11 @@ func TestRecordedMessagesAreReadAndWrittenAsTheyAre(t *testing.T) {
 
 // What arrives from outside is refused or understood, and never a panic.
 func FuzzBinary(f *testing.F) {
-	for _, x := range recorded(f) {
+	for _, x := range rpctest.Recorded(f, "testdata/rpc.jsonl") {
 		if x.Method == Apply.Name || x.Method == Remove.Name {
-			f.Add(inner(f, fromHex(f, x.Request)))
+			f.Add(inner(f, x.Request))
 		} else {
-			f.Add(inner(f, fromHex(f, x.Response)))
+			f.Add(inner(f, x.Response))
 		}
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
