@@ -13,6 +13,10 @@ type change struct {
 	rel  string
 	op   Op
 	next known
+
+	// at is the change's place in the feed, if everything before it is here once the
+	// change is.
+	at Cursor
 }
 
 // ledger is the destination's half of a link: the checkpoint, what the destination
@@ -30,12 +34,21 @@ type ledger struct {
 
 	queue []change
 	bytes int // what the queue costs
+
+	// end is where the checkpoint may move with the queue, 0 if it stays.
+	end Cursor
+
+	// owes says that a value was written whose checkpoint was not.
+	owes bool
+
+	// written is when the checkpoint was last written, 0 since it was read.
+	written time.Time
 }
 
 // open reads the checkpoint and then what the destination holds. In this order a
 // change by another daemon in between makes the first batch fail.
 func (l *ledger) open(ctx context.Context, s scope) error {
-	l.queue, l.bytes = nil, 0
+	l.queue, l.bytes, l.end, l.owes, l.written = nil, 0, Cursor{}, false, time.Time{}
 	value, index, err := l.sink.Load(ctx, l.key)
 	if err != nil {
 		return fmt.Errorf("read checkpoint %s: %w", l.key, err)
@@ -55,9 +68,9 @@ func (l *ledger) open(ctx context.Context, s scope) error {
 
 // add queues a change, and writes the queue out when the change does not fit.
 func (l *ledger) add(ctx context.Context, c change) error {
-	limits, cost := l.limits(), l.sink.Cost(c.op)
+	limits, cost := l.limits(c.at), l.sink.Cost(c.op)
 	if len(l.queue) > 0 && (len(l.queue) >= limits.Ops || l.bytes+cost > limits.Bytes) {
-		if err := l.flush(ctx, l.checkpoint); err != nil {
+		if err := l.flush(ctx, l.reached()); err != nil {
 			return err
 		}
 	}
@@ -65,9 +78,57 @@ func (l *ledger) add(ctx context.Context, c change) error {
 	l.bytes += cost
 	l.status.queued(1)
 	if cost > limits.Bytes {
-		return l.flush(ctx, l.checkpoint) // beyond every limit: alone, and before its checkpoint
+		// Beyond every limit: alone, and before its checkpoint.
+		if err := l.flush(ctx, l.reached()); err != nil {
+			return err
+		}
+		l.owes = true
 	}
+	return l.reach(ctx, c.at)
+}
+
+// reach lets the checkpoint move to the place in the feed with the next write.
+func (l *ledger) reach(ctx context.Context, at Cursor) error {
+	if at.Index == 0 {
+		return nil
+	}
+	if len(l.queue) > 0 && l.bytes > l.limits(at).Bytes {
+		if err := l.flush(ctx, l.reached()); err != nil {
+			return err
+		}
+	}
+	l.end = at
 	return nil
+}
+
+// reached is the checkpoint, moved as far as the queue goes.
+func (l *ledger) reached() Checkpoint {
+	c := l.checkpoint
+	c.advance(l.end)
+	return c
+}
+
+// pass writes what is left of a page that is not the last.
+func (l *ledger) pass(ctx context.Context) error {
+	if len(l.queue) == 0 {
+		return nil
+	}
+	return l.flush(ctx, l.reached())
+}
+
+// arrive writes what is left at the end of a feed with the checkpoint's next state and
+// what is held. A checkpoint that only moved is written rarely.
+func (l *ledger) arrive(ctx context.Context, next Checkpoint, held, suspect string) error {
+	if held == "" {
+		suspect = ""
+	}
+	now := l.checkpoint
+	next.Held, next.Suspect = held, suspect
+	news := len(l.queue) > 0 || l.owes || l.index == 0 || now.Held != held || now.Suspect != suspect || now.FeedAfter != next.FeedAfter
+	if !news && time.Since(l.written) < idleMove {
+		return nil
+	}
+	return l.finish(ctx, next)
 }
 
 // finish writes what is left together with the checkpoint's next state, and
@@ -79,13 +140,13 @@ func (l *ledger) finish(ctx context.Context, next Checkpoint) error {
 	return l.flush(ctx, next)
 }
 
-// limits are the sink's, less what the checkpoint takes, which grows a little as
-// its numbers do.
-func (l *ledger) limits() Limits {
+// limits are the sink's, less what the checkpoint takes at that place in the feed,
+// which grows a little as its numbers do.
+func (l *ledger) limits(at Cursor) Limits {
 	const room = 1024 + 512 // counters, times, reasons to hold
 	limits := l.sink.Limits()
 	limits.Ops--
-	limits.Bytes -= room + 2*l.sink.Cost(Op{Key: l.key + l.link.String() + l.writer})
+	limits.Bytes -= room + 2*l.sink.Cost(Op{Key: l.key + l.link.String() + l.writer + longer(at.After, l.end.After)})
 	return limits
 }
 
@@ -123,7 +184,8 @@ func (l *ledger) flush(ctx context.Context, next Checkpoint) error {
 	}
 	l.status.wrote(l.checkpoint, next, len(l.queue))
 	l.queue, l.bytes = slices.Delete(l.queue, 0, len(l.queue)), 0
-	l.checkpoint, l.index = next, index
+	l.checkpoint, l.index, l.written = next, index, time.Now()
+	l.end, l.owes = Cursor{}, false
 	return nil
 }
 
@@ -157,5 +219,5 @@ func (l *ledger) moved(ctx context.Context) (bool, error) {
 // drop forgets changes that were not written.
 func (l *ledger) drop() {
 	l.status.queued(-len(l.queue))
-	l.queue, l.bytes = nil, 0
+	l.queue, l.bytes, l.end = nil, 0, Cursor{}
 }

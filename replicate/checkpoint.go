@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Checkpoint is what a link remembers at the destination. Its first three fields
@@ -18,6 +19,14 @@ type Checkpoint struct {
 	Destination    string
 
 	SourceDatacenter string
+
+	// FeedIndex and FeedAfter are the cursor in the source's change feed up to which
+	// everything is here, 0 when it was not followed by its feed. With a FeedAfter it
+	// is within an index. Scope stands for what the link leaves out: with another
+	// scope the cursor says nothing.
+	FeedIndex uint64 `json:",omitempty"`
+	FeedAfter string `json:",omitempty"`
+	Scope     string `json:",omitempty"`
 
 	// DatacenterID and Incarnation say which history LastReplicated belongs to.
 	DatacenterID string `json:",omitempty"`
@@ -47,8 +56,38 @@ func (c Checkpoint) position() Position {
 	return Position{Index: c.LastReplicated, Datacenter: c.DatacenterID, Incarnation: c.Incarnation}
 }
 
-func (c *Checkpoint) moveTo(p Position) {
+// moveTo moves the checkpoint to a listing's position, from where cursor goes on.
+func (c *Checkpoint) moveTo(p Position, cursor Cursor, scope string) {
 	c.LastReplicated, c.DatacenterID, c.Incarnation = p.Index, p.Datacenter, p.Incarnation
+	c.FeedIndex, c.FeedAfter, c.Scope = 0, "", ""
+	if cursor.Index != 0 {
+		c.FeedIndex, c.FeedAfter, c.Scope = cursor.Index, cursor.After, scope
+	}
+}
+
+// advance moves the checkpoint along the feed, never back. A cursor that JSON cannot
+// carry leaves it where it is.
+func (c *Checkpoint) advance(to Cursor) {
+	if to.Index != 0 && to.Index >= c.FeedIndex && utf8.ValidString(to.After) {
+		c.FeedIndex, c.FeedAfter = to.Index, to.After
+	}
+}
+
+// cursor is where the source's feed can be followed from, zero if it cannot.
+func (c Checkpoint) cursor(scope string) Cursor {
+	if c.Scope != scope || c.Suspect != "" || c.DatacenterID == "" || c.LastReplicated == 0 {
+		return Cursor{}
+	}
+	return Cursor{Index: c.FeedIndex, After: c.FeedAfter}
+}
+
+// applied is the source's index up to which everything is here, by the feed's count if
+// there is one.
+func (c Checkpoint) applied() uint64 {
+	if c.FeedAfter == "" && c.FeedIndex > c.LastReplicated {
+		return c.FeedIndex
+	}
+	return c.LastReplicated
 }
 
 // CheckpointKey is where the link's checkpoint lives below the status path. It

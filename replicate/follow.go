@@ -2,6 +2,7 @@ package replicate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -30,6 +31,19 @@ type follower struct {
 	base Position
 
 	warned string // the last hold that was logged
+
+	// feed is followed once everything was compared, where the source has one. noFeed is
+	// when it last turned out to have none of use, and mayHave whether its last listing
+	// lets hope for one.
+	feed    feed
+	noFeed  time.Time
+	mayHave bool
+
+	// afresh says that the checkpoint's cursor is not to be used: once because
+	// another daemon moved it, always where a run is to put everything right.
+	afresh, always bool
+
+	mangled map[string]bool // the names of keys that cannot be copied
 }
 
 // step brings the destination to the source's next answer.
@@ -37,12 +51,35 @@ func (f *follower) step(ctx context.Context) error {
 	if f.ledger.mirror == nil {
 		f.status.update(func(s *Status) { s.State = Syncing })
 		f.after = 0
+		f.feed.leave()
 		if err := f.ledger.open(ctx, f.scope); err != nil {
 			return err
 		}
 		f.remember(f.ledger.checkpoint)
+		if !f.afresh && !f.always {
+			f.resume()
+		}
+		f.afresh = false
 	}
-	listing, suspicion, err := f.ask(ctx)
+	err := f.advance(ctx)
+	if errors.Is(err, ErrMoved) {
+		f.afresh = true
+	}
+	return err
+}
+
+// advance follows the feed, or compares.
+func (f *follower) advance(ctx context.Context) error {
+	if f.feed.following() {
+		return f.pages(ctx)
+	}
+	var begin *Page
+	if (f.after == 0 || f.mayHave) && time.Since(f.noFeed) >= probeTime {
+		if begin = f.begin(ctx); begin != nil {
+			f.after = 0
+		}
+	}
+	listing, suspicion, err := f.ask(ctx, begin != nil)
 	if err != nil {
 		f.after = 0
 		return fmt.Errorf("read %q in %s: %w", f.scope.link.Source, f.scope.link.SourceDC, err)
@@ -54,20 +91,32 @@ func (f *follower) step(ctx context.Context) error {
 	if f.warned != "" || f.after != 0 && listing.Index == f.after {
 		// An operator may have allowed held deletes in a run of its own, or the
 		// destination may have been restored while nothing happened at the source.
-		if moved, err := f.ledger.moved(ctx); err != nil {
+		if again, err := f.movedMeanwhile(ctx); again || err != nil {
 			return err
-		} else if moved {
-			f.ledger.mirror = nil
-			return nil
 		}
 	}
-	if err := f.compare(ctx, listing); err != nil {
+	f.mayHave = listing.Datacenter != "" && !listing.Filtered
+	if begin != nil && (!f.mayHave || !begin.sameHistory(listing.Position)) {
+		begin = nil
+	}
+	if err := f.compare(ctx, listing, begin); err != nil {
 		f.ledger.drop()
 		f.after = 0
 		return err
 	}
 	f.after = listing.Index
 	return nil
+}
+
+// movedMeanwhile looks whether the checkpoint is where it was left. If it is not,
+// everything is to be compared again.
+func (f *follower) movedMeanwhile(ctx context.Context) (bool, error) {
+	moved, err := f.ledger.moved(ctx)
+	if err != nil || !moved {
+		return false, err
+	}
+	f.ledger.mirror, f.afresh = nil, true
+	return true, nil
 }
 
 // remember takes over what the checkpoint says of the source, unless more is known.
@@ -81,13 +130,13 @@ func (f *follower) remember(c Checkpoint) {
 		f.suspect = c.Suspect
 	}
 	f.base = at
-	f.status.update(func(s *Status) { s.AppliedIndex = at.Index })
+	f.status.update(func(s *Status) { s.AppliedIndex = c.applied() })
 }
 
 // ask returns the source's next answer once it is proven. An answer that seems to
 // come from another history is asked for again, from the leader, before it is believed.
-func (f *follower) ask(ctx context.Context) (*Listing, string, error) {
-	q := Query{Prefix: f.scope.link.Source, After: f.after}
+func (f *follower) ask(ctx context.Context, fresh bool) (*Listing, string, error) {
+	q := Query{Prefix: f.scope.link.Source, After: f.after, Fresh: fresh}
 	listing, err := f.list(ctx, q)
 	if err != nil {
 		return nil, "", err
@@ -128,15 +177,17 @@ func (f *follower) list(ctx context.Context, q Query) (*Listing, error) {
 	}
 }
 
-// compare writes what differs between the listing and the destination.
-func (f *follower) compare(ctx context.Context, listing *Listing) error {
+// compare writes what differs between the listing and the destination. begin, if there
+// is one, is the end of the feed at a time before the listing: the link is followed from
+// there afterwards.
+func (f *follower) compare(ctx context.Context, listing *Listing, begin *Page) error {
 	arrived := time.Now()
 	f.status.answered(listing.Index)
 	m := f.ledger.mirror
 	m.pass++
 	births := &rebirths{seen: f.seen.Index}
 	pending := Pending{Keys: len(m.keys), First: f.ledger.checkpoint.LastReplicated == 0, Filtered: listing.Filtered}
-	unreadable := 0
+	f.mangled = map[string]bool{}
 	for e, err := range listing.Entries {
 		if err != nil {
 			return fmt.Errorf("read %q in %s: %w", f.scope.link.Source, f.scope.link.SourceDC, err)
@@ -145,7 +196,7 @@ func (f *follower) compare(ctx context.Context, listing *Listing) error {
 		rel, ok := f.scope.fromSource(e.Key)
 		if !ok {
 			if mangled(e.Key) {
-				unreadable++
+				f.mangled[e.Key] = true
 			}
 			continue
 		}
@@ -159,17 +210,22 @@ func (f *follower) compare(ctx context.Context, listing *Listing) error {
 			return err
 		}
 	}
-	f.noteUnreadable(unreadable)
+	f.noteUnreadable(len(f.mangled))
 	if listing.Incarnation == "" && f.suspect == "" {
 		f.suspect = births.suspicion()
 	}
 	f.seen = listing.Position
-	return f.settle(ctx, listing.Position, pending, arrived)
+	return f.settle(ctx, listing.Position, begin, pending, arrived)
 }
 
 // settle carries out the deletes or holds them, and moves the checkpoint as far as
 // it may go.
-func (f *follower) settle(ctx context.Context, to Position, pending Pending, arrived time.Time) error {
+func (f *follower) settle(ctx context.Context, to Position, begin *Page, pending Pending, arrived time.Time) error {
+	var cursor Cursor
+	if begin != nil {
+		// What changed up to the listing's index is in it, wherever the feed was then.
+		cursor.Index = max(begin.Index, to.Index)
+	}
 	rels := f.ledger.mirror.unmet() // what is only queued is not in the mirror yet
 	pending.Deletes, pending.Suspect = len(rels), f.suspect
 	held := f.guard.Judge(pending)
@@ -177,7 +233,7 @@ func (f *follower) settle(ctx context.Context, to Position, pending Pending, arr
 		c := f.ledger.checkpoint
 		c.Held, c.Suspect = held, ""
 		if held == "" {
-			c.moveTo(to)
+			c.moveTo(to, cursor, f.scope.digest())
 		} else {
 			c.Suspect = f.suspect
 		}
@@ -199,7 +255,16 @@ func (f *follower) settle(ctx context.Context, to Position, pending Pending, arr
 		f.suspect, f.base = "", to
 	}
 	f.report(held, rels, pending.Keys)
-	f.status.compared(arrived, f.ledger.checkpoint.LastReplicated, len(rels), held)
+	f.status.compared(arrived, f.ledger.checkpoint.applied(), len(rels), held, 0)
+	if begin != nil {
+		f.feed = feed{cursor: cursor, begun: true, seen: begin.Position, newest: to.Index, keys: pending.Keys, present: pending.Present}
+		if len(rels) > 0 {
+			f.feed.waiting = map[string]Cursor{}
+		}
+		for _, rel := range rels {
+			f.feed.waiting[rel] = Cursor{}
+		}
+	}
 	return nil
 }
 

@@ -2,8 +2,11 @@ package replicate
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -102,6 +105,13 @@ func (s scope) fromDestination(key string) (rel string, ok bool) {
 }
 
 func (s scope) destination(rel string) string { return s.link.Destination + rel }
+
+// digest changes with what the link leaves out.
+func (s scope) digest() string {
+	parts := slices.Sorted(slices.Values(s.link.Excludes))
+	sum := sha256.Sum256([]byte(strings.Join(append(parts, s.statusPath), "\x00")))
+	return hex.EncodeToString(sum[:8])
+}
 
 func (s scope) covers(rel string) bool {
 	source := s.link.Source + rel

@@ -112,6 +112,7 @@ func New(cfg Config) (*Replicator, error) {
 			source: cfg.Source(link.SourceDC),
 			ledger: ledger{sink: cfg.Sink, link: link, key: CheckpointKey(cfg.StatusPath, link), writer: cfg.Writer, status: status},
 			guard:  cfg.Guard,
+			always: cfg.Once, mangled: map[string]bool{},
 			quiet:  cfg.Quiet,
 			log:    cfg.Log.Named("replicate").With("link", link.String()),
 			status: status,
@@ -179,7 +180,7 @@ func (r *Replicator) follow(ctx context.Context, f *follower) error {
 func logStep(log hclog.Logger, before, now Status) {
 	facts := []any{"state", now.State, "index", now.AppliedIndex,
 		"set", now.Applied - before.Applied, "deleted", now.Deleted - before.Deleted, "bytes", now.Bytes - before.Bytes}
-	if before.State == Syncing || before.State == Retrying {
+	if (before.State == Syncing || before.State == Retrying) && now.State != Syncing {
 		log.Info("in step with the source", facts...)
 	} else if now.Applied != before.Applied || now.Deleted != before.Deleted {
 		log.Debug("changes applied", facts...)

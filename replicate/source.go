@@ -1,6 +1,7 @@
 package replicate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"iter"
@@ -11,12 +12,26 @@ import (
 // that nothing of the batch was applied.
 var ErrMoved = errors.New("the checkpoint was moved by another daemon")
 
+// ErrNoFeed means that the source has no change feed, or none that was recognised. It
+// is followed by listings then.
+var ErrNoFeed = errors.New("the source has no change feed")
+
+// ErrTooOld means that the feed does not reach back to the cursor any more. Only a
+// comparison of everything helps.
+var ErrTooOld = errors.New("the cursor is too old for the source's change feed")
+
 // Source is what replication asks of the datacenter it copies from.
 type Source interface {
 	// List answers with everything under the prefix. It waits for news when the
 	// query has an After, and answers what there is when the wait is over.
 	// The caller closes the listing.
 	List(ctx context.Context, q Query) (*Listing, error)
+
+	// Changes answers with a page of what changed behind a cursor, and waits for
+	// something if there is nothing. Without a cursor it answers at once with an empty
+	// page, whose end is the cursor to begin with: a fresh listing that is asked for
+	// later contains everything up to there. It fails with [ErrNoFeed] or [ErrTooOld].
+	Changes(ctx context.Context, q FeedQuery) (*Page, error)
 }
 
 // Sink is what replication asks of the datacenter it copies to.
@@ -55,6 +70,64 @@ type Query struct {
 	// Fresh asks for an answer confirmed by the source's leader. It is asked
 	// when another answer was suspicious.
 	Fresh bool
+}
+
+// Cursor is a place in a source's change feed: behind the row of the key After at
+// Index, or behind all of Index when After is empty. Index is not comparable with that
+// of a listing: it moves with every change in the datacenter.
+type Cursor struct {
+	Index uint64
+	After string
+}
+
+func (c Cursor) compare(d Cursor) int {
+	return cmp.Or(cmp.Compare(c.Index, d.Index), cmp.Compare(c.After, d.After))
+}
+
+// FeedQuery is one question to a source's change feed.
+type FeedQuery struct {
+	Prefix string
+
+	// From is the cursor; its zero value asks for the one to begin with.
+	From Cursor
+
+	// Wait bounds the wait for news, 0 stands for [Heartbeat].
+	Wait time.Duration
+
+	// Fresh asks for an answer of the source's leader.
+	Fresh bool
+}
+
+// Heartbeat is how long a question to a feed waits for news. Its empty answer proves
+// that there was none, so this is how old what is known of a quiet source may be.
+const Heartbeat = 10 * time.Second
+
+// Page is an answer of a change feed. It is whole: a page that breaks off is an error.
+type Page struct {
+	// Position has the index of the page's end, After the rest of the cursor of the
+	// next page.
+	Position
+	After string
+
+	// More says that there is a next page already. Without it, and without an After,
+	// whoever applied all pages has what the source had at the page's index.
+	More bool
+
+	KnownLeader, Filtered bool // as in Listing
+
+	// Changes are in the order of their ModifyIndex, then of their keys.
+	Changes []Change
+}
+
+func (p *Page) end() Cursor { return Cursor{Index: p.Index, After: p.After} }
+
+// Change is the last change of a key; Value and Flags are empty when it was deleted.
+type Change struct {
+	Entry
+	Deleted bool
+
+	// Time is when the source's leader logged the change, by its own clock.
+	Time time.Time
 }
 
 // Listing is a source's or a destination's answer. It holds a connection until it

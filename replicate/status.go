@@ -24,12 +24,13 @@ type Status struct {
 	Link  string
 	State State
 
-	// SourceIndex is the newest index seen at the source, AppliedIndex the
-	// checkpoint: everything up to there is at the destination.
+	// SourceIndex is the newest index seen at the source, AppliedIndex the one up to
+	// which everything is at the destination.
 	SourceIndex, AppliedIndex uint64
 
 	// Lag is how long ago the destination last held all that the source was known
-	// to have, or how long the engine runs if it never did; 0 while it does.
+	// to have, or how long the engine runs if it never did; 0 while it does. Where the
+	// source tells when a change was made, it counts from there, as far as that can be.
 	Lag time.Duration
 
 	// Pending is how many differences are known and not yet written. HeldDeletes
@@ -62,6 +63,9 @@ type tracker struct {
 	status  Status
 	current bool      // the destination holds all that the source was known to have
 	inStep  time.Time // when it last did, or when the engine was made
+
+	// proof is how long current may be believed after inStep, 0 for ever.
+	proof time.Duration
 }
 
 func newTracker(link string) *tracker {
@@ -78,10 +82,26 @@ func (t *tracker) snapshot() Status {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.status
-	if !t.current {
-		s.Lag = max(0, time.Since(t.inStep))
+	if age := time.Since(t.inStep); !t.current || t.proof != 0 && age > t.proof {
+		s.Lag = max(0, age)
 	}
 	return s
+}
+
+// news notes a page of the feed that arrived at that time. If there is something on it
+// the destination lacks that since it was logged at the source. The source's clock may be
+// wrong, so it is not believed beyond what ours says: not before the destination last
+// held everything, nor after now.
+func (t *tracker) news(page *Page, arrived time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.status.SourceIndex = page.Index
+	if len(page.Changes) == 0 || !t.current {
+		return
+	}
+	t.current = false
+	age := max(0, arrived.Round(0).Sub(page.Changes[0].Time))
+	t.inStep = arrived.Add(-min(age, max(0, arrived.Sub(t.inStep))))
 }
 
 // answered notes an answer of the source. One at another index than before is
@@ -107,13 +127,14 @@ func (t *tracker) wrote(was, is Checkpoint, n int) {
 		s.Applied += is.Applied - was.Applied
 		s.Deleted += is.Deleted - was.Deleted
 		s.Bytes += is.Bytes - was.Bytes
-		s.AppliedIndex = is.LastReplicated
 	})
 }
 
 // compared ends a step whose answer arrived at that time. held deletes are left,
-// none when the destination is in step.
-func (t *tracker) compared(at time.Time, applied uint64, held int, reason string) {
+// none when the destination is in step. beat is how often the source lets hear that there
+// is nothing new, 0 if it does not: without its word the destination is not believed to be
+// in step for much longer.
+func (t *tracker) compared(at time.Time, applied uint64, held int, reason string, beat time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.status.AppliedIndex = applied
@@ -124,7 +145,7 @@ func (t *tracker) compared(at time.Time, applied uint64, held int, reason string
 	}
 	t.status.State = Following
 	t.status.LastSuccess = time.Now()
-	t.current, t.inStep = true, at
+	t.current, t.inStep, t.proof = true, at, beat+beat/2
 }
 
 func (t *tracker) failed(err error) {

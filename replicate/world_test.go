@@ -2,6 +2,7 @@ package replicate
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,8 +28,17 @@ type store struct {
 	identity Position // Index unused
 
 	leaderless, filtered bool
-	limits               Limits
-	lists                int
+
+	// feed says that the source has one. log is the last change of each key, clock how
+	// far the leader's clock is ahead, reaped the index up to which deletes are forgotten.
+	feed    bool
+	page    int // rows
+	log     map[string]Change
+	clock   time.Duration
+	reaped  uint64
+	changes int // answers of the feed with something in them
+	limits  Limits
+	lists   int
 
 	// fault is asked before each call, by its name; cut says after how many
 	// entries a listing breaks, negative for never.
@@ -44,6 +54,7 @@ var errCut = errors.New("connection reset")
 
 func newStore() *store {
 	return &store{
+		log: map[string]Change{}, page: 7,
 		index: 1, keys: map[string]Entry{}, changed: make(chan struct{}),
 		identity:   Position{Datacenter: "id", Incarnation: "one"},
 		limits:     Limits{Ops: 16, Bytes: 4096},
@@ -72,6 +83,14 @@ func (s *store) putLocked(key string, value []byte, flags uint64) {
 		e.CreateIndex = old.CreateIndex
 	}
 	s.keys[key] = e
+	s.log[key] = Change{Entry: e, Time: time.Now().Add(s.clock)}
+}
+
+func (s *store) delLocked(key string) {
+	if _, ok := s.keys[key]; ok {
+		delete(s.keys, key)
+		s.log[key] = Change{Entry: Entry{Key: key, ModifyIndex: s.index}, Deleted: true, Time: time.Now().Add(s.clock)}
+	}
 }
 
 func (s *store) del(keys ...string) {
@@ -79,7 +98,7 @@ func (s *store) del(keys ...string) {
 	defer s.mu.Unlock()
 	s.index++
 	for _, k := range keys {
-		delete(s.keys, k)
+		s.delLocked(k)
 	}
 	s.wakeLocked()
 }
@@ -174,6 +193,76 @@ func (s memSource) List(ctx context.Context, q Query) (*Listing, error) {
 	}
 }
 
+func (s memSource) Changes(ctx context.Context, q FeedQuery) (*Page, error) {
+	over := time.After(cmp.Or(q.Wait, Heartbeat))
+	for {
+		s.mu.Lock()
+		page, err := s.pageLocked(q)
+		changed := s.changed
+		s.mu.Unlock()
+		if err != nil || len(page.Changes) > 0 || q.From.Index == 0 {
+			return page, err
+		}
+		select {
+		case <-changed:
+		case <-over:
+			return page, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func (s *store) pageLocked(q FeedQuery) (*Page, error) {
+	if err := s.fault("changes"); err != nil {
+		return nil, err
+	}
+	switch {
+	case !s.feed:
+		return nil, ErrNoFeed
+	case q.From.Index != 0 && q.From.Index < s.reaped:
+		return nil, ErrTooOld
+	}
+	p := &Page{
+		Position:    Position{Index: s.index, Datacenter: s.identity.Datacenter, Incarnation: s.identity.Incarnation},
+		KnownLeader: !s.leaderless, Filtered: s.filtered,
+	}
+	if q.From.Index == 0 {
+		return p, nil
+	}
+	var rows []Change
+	for k, c := range s.log {
+		behind := c.ModifyIndex > q.From.Index || c.ModifyIndex == q.From.Index && q.From.After != "" && k > q.From.After
+		if strings.HasPrefix(k, q.Prefix) && behind {
+			rows = append(rows, c)
+		}
+	}
+	slices.SortFunc(rows, func(a, b Change) int {
+		return cmp.Or(cmp.Compare(a.ModifyIndex, b.ModifyIndex), cmp.Compare(a.Key, b.Key))
+	})
+	if len(rows) > s.page {
+		rows = rows[:s.page]
+		p.More, p.Index, p.After = true, rows[s.page-1].ModifyIndex, rows[s.page-1].Key
+	}
+	p.Changes = rows
+	if len(rows) > 0 {
+		s.changes++
+	}
+	return p, nil
+}
+
+// reap forgets what was deleted until now.
+func (s *store) reap() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for k, c := range s.log {
+		if c.Deleted {
+			s.reaped = max(s.reaped, c.ModifyIndex)
+			delete(s.log, k)
+		}
+	}
+}
+
 type memSink struct{ *store }
 
 func (s memSink) List(_ context.Context, prefix string) (*Listing, error) {
@@ -231,6 +320,21 @@ func (s memSink) Apply(_ context.Context, b Batch) (uint64, error) {
 	s.applied++
 	s.wakeLocked()
 	return s.index, s.afterApply()
+}
+
+// eitherWay runs a test with a source that has a feed, and with one that has not.
+func eitherWay(t *testing.T, test func(t *testing.T, newSource func() *store)) {
+	for _, feed := range []bool{false, true} {
+		t.Run(fmt.Sprintf("feed %v", feed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				test(t, func() *store {
+					s := newStore()
+					s.feed = feed
+					return s
+				})
+			})
+		})
+	}
 }
 
 // testConfig links source to sink through one link in the syntax of ParseLink.

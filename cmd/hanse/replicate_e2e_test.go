@@ -110,10 +110,10 @@ type dc struct {
 	client     *api.Client
 }
 
-func startDC(t *testing.T, name, ip string) *dc {
+func startDC(t *testing.T, name, ip string, more ...string) *dc {
 	t.Helper()
 	d := &dc{name: name, addr: ip + ":8500"}
-	d.process = start(t, "agent", "-dev", "-datacenter", name, "-node", name+"-1", "-bind", ip, "-client", ip, "-log-level", "warn")
+	d.process = start(t, append([]string{"agent", "-dev", "-datacenter", name, "-node", name + "-1", "-bind", ip, "-client", ip, "-log-level", "warn"}, more...)...)
 	var err error
 	if d.client, err = api.NewClient(&api.Config{Address: d.addr}); err != nil {
 		t.Fatal(err)
@@ -130,14 +130,20 @@ func twoDCs(t *testing.T) (source, sink *dc) {
 	t.Helper()
 	net := freeNet(t)
 	source, sink = startDC(t, "shanghai", net+".1"), startDC(t, "beijing", net+".2")
-	if err := sink.client.Agent().Join(net+".1", true); err != nil {
+	sink.joins(t, source)
+	return source, sink
+}
+
+// joins waits until d reads the other datacenter.
+func (d *dc) joins(t *testing.T, other *dc) {
+	t.Helper()
+	if err := d.client.Agent().Join(strings.TrimSuffix(other.addr, ":8500"), true); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "beijing reads shanghai", func() bool {
-		_, _, err := sink.client.KV().Get("x", &api.QueryOptions{Datacenter: "shanghai"})
+	await(t, d.name+" reads "+other.name, func() bool {
+		_, _, err := d.client.KV().Get("x", &api.QueryOptions{Datacenter: other.name})
 		return err == nil
 	})
-	return source, sink
 }
 
 // freeNet returns the first three bytes of addresses that only this test uses, and

@@ -87,10 +87,15 @@ func (s *Source) ask(ctx context.Context, q replicate.Query, mode string) (*repl
 	}
 	patience := answerTime
 	if q.After > 0 {
-		wait := cmp.Or(q.Wait, pollTime)
-		params.Set("index", strconv.FormatUint(q.After, 10))
-		params.Set("wait", strconv.FormatInt(wait.Milliseconds(), 10)+"ms")
-		patience = wait + wait/16 + 15*time.Second // servers add up to a sixteenth
+		patience = waitFor(params, q.After, cmp.Or(q.Wait, pollTime))
 	}
 	return s.agent.list(ctx, q.Prefix, params, patience)
+}
+
+// waitFor makes a question wait for news, and returns within which time an answer must
+// begin.
+func waitFor(params url.Values, after uint64, wait time.Duration) time.Duration {
+	params.Set("index", strconv.FormatUint(after, 10))
+	params.Set("wait", strconv.FormatInt(wait.Milliseconds(), 10)+"ms")
+	return wait + wait/16 + 15*time.Second // servers add up to a sixteenth
 }
