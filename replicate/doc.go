@@ -5,11 +5,12 @@
 // them until its context ends. The engine knows neither HTTP nor Raft: package
 // replicatehttp is the pair that talks to any Consul-compatible agent.
 //
-// One step of a link is always the same, whether it is the first or the
-// thousandth: ask the source for its listing (waiting for news when there was an
-// earlier one), compare it with what the destination holds, write the
-// differences in batches, move the checkpoint. Per destination key the engine
-// remembers a 16 byte fingerprint of flags and value, never the value itself.
+// A link begins with a comparison: take the source's listing, compare it with what the
+// destination holds, write the differences in batches, move the checkpoint. From then on
+// it follows the source's change feed, page by page, so that a change costs the change;
+// where the source has no feed each news is another listing and comparison. Per
+// destination key the engine remembers a 16 byte fingerprint of flags and value, never
+// the value itself.
 //
 // Promises:
 //
@@ -19,8 +20,8 @@
 //     there is at the destination. A change that fits one batch lands atomically.
 //   - A delete is carried out only from an answer that is proven complete, and a
 //     suspicious mass delete is held until an operator allows it; sets keep flowing.
-//   - After a crash at any point the next run compares again, and writes only
-//     what differs.
+//   - After a crash at any point the next run goes on from the cursor in the checkpoint,
+//     or compares again where that is not possible, and writes only what differs.
 //
 // The destination prefix is a mirror: keys below it that the source does not have
 // are deleted, whoever wrote them, unless they are excluded or the guard holds them.

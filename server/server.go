@@ -187,7 +187,7 @@ func (s *Server) assemble(d *domains) {
 			})
 		}},
 		{"reap tombstones", func(ctx context.Context) {
-			every(ctx, reapInterval, func(ctx context.Context) { s.reap(ctx, d) })
+			every(ctx, min(reapInterval, max(cfg.TombstoneTTL, time.Second)), func(ctx context.Context) { s.reap(ctx, d) })
 		}},
 	}
 	if cfg.Mesh {
@@ -196,7 +196,8 @@ func (s *Server) assemble(d *domains) {
 	}
 }
 
-// reapInterval is how often the leader looks for tombstones that are old enough.
+// reapInterval is how often the leader looks for tombstones that are old enough, unless
+// they are not to live that long.
 const reapInterval = time.Minute
 
 func (s *Server) reap(ctx context.Context, d *domains) {
