@@ -177,7 +177,15 @@ func TestRoundTripsAreSmoothed(t *testing.T) {
 // calm is the forwarder of a federation without trouble, but for one datacenter.
 type calm struct{ sick string }
 
-// Breaker implements Breakers.
+// Traffic implements Forwarder.
+func (c calm) Traffic(dc string) forwarder.Traffic {
+	if dc != c.sick || dc == "" {
+		return forwarder.Traffic{}
+	}
+	return forwarder.Traffic{Median: 30 * time.Millisecond, P99: 2 * time.Second, InFlight: 4, Errors: 5, Sessions: 6}
+}
+
+// Breaker implements Forwarder.
 func (c calm) Breaker(dc string) (forwarder.BreakerState, time.Time, error) {
 	if dc != c.sick || dc == "" {
 		return forwarder.BreakerClosed, time.Time{}, nil

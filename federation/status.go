@@ -21,6 +21,8 @@ type Status struct {
 	BreakerSince time.Time
 	// LastError is the last failure of a connection, "" if there was none.
 	LastError string
+	// Traffic is what our calls to it are like.
+	Traffic forwarder.Traffic
 }
 
 // ServerStatus is how one server looks from here.
@@ -33,16 +35,17 @@ type ServerStatus struct {
 	LastError string
 }
 
-// Breakers tells about the breaker of each datacenter. [*forwarder.Router] does.
-type Breakers interface {
+// Forwarder tells about the calls to each datacenter. [*forwarder.Router] does.
+type Forwarder interface {
 	Breaker(dc string) (state forwarder.BreakerState, since time.Time, last error)
+	Traffic(dc string) forwarder.Traffic
 }
 
 // Status describes all datacenters, in the order of [Federation.Datacenters].
-func (f *Federation) Status(breakers Breakers) []Status {
+func (f *Federation) Status(calls Forwarder) []Status {
 	var result []Status
 	for _, dc := range f.Datacenters() {
-		s := Status{Datacenter: dc, Servers: f.serverStatus(dc)}
+		s := Status{Datacenter: dc, Servers: f.serverStatus(dc), Traffic: calls.Traffic(dc)}
 		var distances []time.Duration
 		for _, server := range s.Servers {
 			if server.Alive {
@@ -56,7 +59,7 @@ func (f *Federation) Status(breakers Breakers) []Status {
 		}
 		s.RTT = median(distances)
 		var last error
-		if s.Breaker, s.BreakerSince, last = breakers.Breaker(dc); last != nil {
+		if s.Breaker, s.BreakerSince, last = calls.Breaker(dc); last != nil {
 			s.LastError = last.Error()
 		}
 		result = append(result, s)

@@ -39,7 +39,9 @@ type gate struct {
 	// datacenter.
 	refuses bool
 
-	inFlight atomic.Int64
+	// errors counts the calls that no server answered.
+	inFlight, errors atomic.Int64
+	recent           recent
 	// state is a BreakerState, and rtt a time.Duration: the last measured round trip.
 	state atomic.Int32
 	rtt   atomic.Int64
@@ -80,9 +82,15 @@ func (g *gate) enter() error {
 		err = g.admit()
 	}
 	if err != nil {
-		g.router.metrics.failed(g.dc, err)
+		g.countFailure(err)
 	}
 	return err
+}
+
+// countFailure notes that no server answered a call.
+func (g *gate) countFailure(err error) {
+	g.errors.Add(1)
+	g.router.metrics.failed(g.dc, err)
 }
 
 func (g *gate) admit() error {

@@ -228,17 +228,29 @@ func (l *pool) buried(s *session) {
 // countLocked publishes the number of sessions with servers of dc. Of a datacenter that
 // is gone nothing is published once the last has ended.
 func (l *pool) countLocked(dc string) {
+	n := l.sessionsLocked(dc)
+	if n == 0 && !l.exists(dc) {
+		l.metrics.sessions.DeleteLabelValues(dc)
+		return
+	}
+	l.metrics.sessions.WithLabelValues(dc).Set(float64(n))
+}
+
+func (l *pool) sessionsLocked(dc string) int {
 	n := 0
 	for s := range l.all {
 		if s.peer.dc == dc {
 			n++
 		}
 	}
-	if n == 0 && !l.exists(dc) {
-		l.metrics.sessions.DeleteLabelValues(dc)
-		return
-	}
-	l.metrics.sessions.WithLabelValues(dc).Set(float64(n))
+	return n
+}
+
+// sessionsWith is the number of sessions with servers of dc.
+func (l *pool) sessionsWith(dc string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.sessionsLocked(dc)
 }
 
 // forget gives no more calls to s.

@@ -168,6 +168,7 @@ func (r *Router) alive(p peer, rtt time.Duration) {
 	r.config.Picker.Answered(p.dc, p.addr, rtt)
 	if g := r.existingGate(p.dc); g != nil {
 		g.rtt.Store(int64(rtt))
+		g.recent.add(rtt)
 		g.answered(p.addr)
 	}
 }
@@ -222,7 +223,11 @@ func (r *Router) ToDatacenter(ctx context.Context, dc string, m *rpc.Info, req r
 	c.patience = c.begin.Add(patience)
 	c.refused = g.failure
 	t := trial{router: r, gate: g, call: c}
-	return t.run(ctx)
+	reply, err := t.run(ctx)
+	if err == nil && classOf(m, req) == classPoint {
+		g.recent.add(time.Since(c.begin))
+	}
+	return reply, err
 }
 
 // ToServer makes a call at one server of this datacenter, once. An error that is

@@ -80,7 +80,7 @@ func (t *trial) spent() bool {
 func (t *trial) fail(servers int) error {
 	err := t.failure(servers)
 	if t.datacenterFailed() {
-		t.router.metrics.failed(t.gate.dc, err)
+		t.gate.countFailure(err)
 	}
 	return err
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/hanse-project/hanse/rpc"
 )
 
-// federation is a face in dc1 of datacenters dc1 and dc2, whose calls trouble may change.
-func federation(t *testing.T, trouble func(ctx context.Context, dc string) error, resolver rpc.Resolver) (face *API, dc1, dc2 *server) {
+// twoDatacenters is a face in dc1 of datacenters dc1 and dc2, whose calls trouble may change.
+func twoDatacenters(t *testing.T, trouble func(ctx context.Context, dc string) error, resolver rpc.Resolver) (face *API, dc1, dc2 *server) {
 	t.Helper()
 	servers := map[string]*server{}
 	for _, dc := range []string{"dc1", "dc2"} {
@@ -48,7 +48,7 @@ func (c troubled) Call(ctx context.Context, m *rpc.Info, req rpc.Request, newRep
 }
 
 func TestRowsOfAllDatacentersCarryTheirName(t *testing.T) {
-	face, _, _ := federation(t, nil, tokens{})
+	face, _, _ := twoDatacenters(t, nil, tokens{})
 	for target, want := range map[string]string{
 		"/v1/kv/a/both?dc=*": `[{"Datacenter":"dc1","LockIndex":0,"Key":"a/both","Flags":0,"Value":"aW4gZGMx","CreateIndex":14,"ModifyIndex":14},` +
 			`{"Datacenter":"dc2","LockIndex":0,"Key":"a/both","Flags":0,"Value":"aW4gZGMy","CreateIndex":14,"ModifyIndex":14}]`,
@@ -86,7 +86,7 @@ func TestRowsOfAllDatacentersCarryTheirName(t *testing.T) {
 }
 
 func TestEveryRowOfTheCatalogSaysWhereItIs(t *testing.T) {
-	face, _, _ := federation(t, nil, tokens{})
+	face, _, _ := twoDatacenters(t, nil, tokens{})
 	for _, path := range []string{
 		"/v1/kv/a/?recurse", "/v1/catalog/nodes", "/v1/catalog/service/web", "/v1/catalog/node/n", "/v1/catalog/node-services/n",
 		"/v1/health/node/n", "/v1/health/checks/web", "/v1/health/state/any", "/v1/health/service/web?passing", "/v1/health/service/web?cached",
@@ -118,7 +118,7 @@ func TestSilentDatacenterIsNamedAndDelaysTheAnswerNoFurther(t *testing.T) {
 	for target, within := range map[string]time.Duration{
 		"/v1/kv/a/both?dc=*": askPatience, "/v1/kv/a/both?dc=*&wait=300ms": 300 * time.Millisecond,
 	} {
-		face, _, _ := federation(t, func(ctx context.Context, dc string) error {
+		face, _, _ := twoDatacenters(t, func(ctx context.Context, dc string) error {
 			if dc != "dc2" {
 				return nil
 			}
@@ -165,7 +165,7 @@ func TestDeafDatacenterDoesNotDelayTheAnswer(t *testing.T) {
 }
 
 func TestAllDatacentersFailing(t *testing.T) {
-	face, _, _ := federation(t, func(_ context.Context, dc string) error {
+	face, _, _ := twoDatacenters(t, func(_ context.Context, dc string) error {
 		if dc == "" {
 			return nil
 		}
@@ -194,7 +194,7 @@ func (c troubledButForNames) Call(ctx context.Context, m *rpc.Info, req rpc.Requ
 
 // The token goes to each datacenter.
 func TestTokenIsShownEverywhere(t *testing.T) {
-	face, _, _ := federation(t, nil, tokens{"theirs": stranger{}})
+	face, _, _ := twoDatacenters(t, nil, tokens{"theirs": stranger{}})
 	w := do(face, "GET", "/v1/kv/a/both?dc=*&token=theirs", "")
 	if w.Code != 403 || w.Header().Get(headerMissingReasons) != "dc1=permission_denied, dc2=permission_denied" {
 		t.Errorf("%d %s %v", w.Code, w.Body, w.Header())

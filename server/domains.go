@@ -9,6 +9,7 @@ import (
 	"github.com/hanse-project/hanse/catalog"
 	"github.com/hanse-project/hanse/coordinate"
 	"github.com/hanse-project/hanse/event"
+	"github.com/hanse-project/hanse/federation"
 	"github.com/hanse-project/hanse/kv"
 	"github.com/hanse-project/hanse/mesh"
 	"github.com/hanse-project/hanse/mesh/entry"
@@ -61,6 +62,9 @@ func (s *Server) handlers(d *domains) []rpc.Handler {
 			Resolver: s.cfg.Resolver, Logger: s.cfg.Log.Named("query"),
 		}),
 		event.NewEndpoint(s.cfg.LAN),
+		federation.NewEndpoint(federation.EndpointConfig{
+			Directory: s.network.directory, Forwarder: s.network.router, Datacenter: s.cfg.Datacenter, Node: s.cfg.NodeName, Leader: s.leaderOf,
+		}),
 		entry.NewEndpoint(d.store, s.node),
 		mesh.NewEndpoint(d.store, s.node, s.cfg.Datacenter, s.cfg.Mesh),
 		operator.NewEndpoint(operator.Config{
@@ -81,6 +85,18 @@ func (s *Server) handlers(d *domains) []rpc.Handler {
 // askKeyring hands a keyring operation to a server of another datacenter.
 func (s *Server) askKeyring(ctx context.Context, dc string, req *operator.KeyringRequest) (*operator.KeyringResponses, error) {
 	return operator.Keyring.Call(ctx, elsewhere{s.network.router, dc}, req)
+}
+
+// leaderOf is the address of a datacenter's leader, "" if it has none.
+func (s *Server) leaderOf(ctx context.Context, dc string) (string, error) {
+	if dc == s.cfg.Datacenter {
+		return s.node.LeaderAddress(), nil
+	}
+	addr, err := operator.Leader.Call(ctx, elsewhere{s.network.router, dc}, &operator.DCRequest{Read: rpc.Read{Datacenter: dc}})
+	if err != nil {
+		return "", err
+	}
+	return *addr, nil
 }
 
 // elsewhere is the [rpc.Caller] of one other datacenter, for methods that a server

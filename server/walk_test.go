@@ -8,6 +8,7 @@ import (
 	"github.com/hanse-project/hanse/catalog"
 	"github.com/hanse-project/hanse/coordinate"
 	"github.com/hanse-project/hanse/event"
+	"github.com/hanse-project/hanse/federation"
 	"github.com/hanse-project/hanse/kv"
 	"github.com/hanse-project/hanse/mesh"
 	"github.com/hanse-project/hanse/mesh/cert"
@@ -359,6 +360,8 @@ func (w world) mesh(walk map[string]step) {
 }
 
 func (world) operator(walk map[string]step) {
+	walk[federation.GetStatus.Name] = step{reads: []readStep{
+		{request: func() rpc.Request { return &federation.StatusRequest{} }, shows: "shanghai"}}}
 	walk[operator.GetConfiguration.Name] = step{reads: []readStep{
 		{request: func() rpc.Request { return &operator.DCRequest{} }, shows: "public-server"}}}
 	for _, name := range []string{operator.GetAutopilot.Name, operator.ServerHealth.Name, operator.AutopilotState.Name} {

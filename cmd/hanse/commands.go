@@ -19,6 +19,8 @@ var commands = []command{
 	demoCommand,
 	eventCommand,
 	execCommand,
+	federationGroup,
+	federationStatus,
 	forceLeave,
 	info,
 	join,
@@ -69,6 +71,12 @@ var (
 		short:    "Look at datacenters, nodes and services",
 		long:     "Reads the catalog: the datacenters that are known, their nodes, and the\nservices on them.",
 		examples: []string{"catalog datacenters", "catalog services -datacenter=beijing"},
+	}
+	federationGroup = command{
+		name:     "federation",
+		short:    "Look at all datacenters",
+		long:     "Shows how the datacenters of the federation are.",
+		examples: []string{"federation status", "federation status -watch"},
 	}
 	kvGroup = command{
 		name:     "kv",

@@ -3,13 +3,16 @@
 package fault
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/hashicorp/consul/api"
 
+	"github.com/hanse-project/hanse/federation"
 	"github.com/hanse-project/hanse/test/lab"
 )
 
@@ -48,8 +51,38 @@ func answersEverywhere(t *testing.T, fed *lab.Federation) {
 	fed.Cut(t, "shanghai", "beijing")
 	waitRows([]string{"osaka", "shanghai"}, "beijing")
 	byClientLibrary(t, fed.Node("shanghai-c1"), "osaka", "shanghai")
+	waitFederation(t, shanghai.Nodes, "beijing - open, osaka osaka-s1 closed, shanghai shanghai-s1 closed")
 	fed.Heal(t, "shanghai", "beijing")
 	waitRows(all, "")
+	waitFederation(t, shanghai.Nodes, "beijing beijing-s1 closed, osaka osaka-s1 closed, shanghai shanghai-s1 closed")
+}
+
+// waitFederation waits until all agents tell the leaders and the breakers so.
+func waitFederation(t *testing.T, agents []*lab.Node, want string) {
+	t.Helper()
+	for _, n := range agents {
+		lab.Until(t, n.Name+" knows how all datacenters are", func() error {
+			var report federation.Report
+			rep := n.Get(t, "/v1/federation/status")
+			if err := json.Unmarshal(rep.Body, &report); err != nil {
+				return err
+			}
+			var rows []string
+			for _, d := range report.Datacenters {
+				if d.Breaker == "half-open" { // open, and on the point of closing
+					d.Breaker = "open"
+				}
+				rows = append(rows, d.Datacenter+" "+cmp.Or(d.Leader, "-")+" "+d.Breaker)
+				if len(d.Servers) != d.Alive+d.Failed || d.Datacenter == "osaka" && (d.RTTMedianMs <= 0 || d.Sessions < 1) {
+					return fmt.Errorf("%s is %+v", d.Datacenter, d)
+				}
+			}
+			if slices.Sort(rows); strings.Join(rows, ", ") != want || report.Node != "shanghai-s1" {
+				return fmt.Errorf("%s, as seen from %s", strings.Join(rows, ", "), report.Node)
+			}
+			return nil
+		})
+	}
 }
 
 func rowsOf(t *testing.T, n *lab.Node, path string, want []string, missing string) error {
