@@ -13,7 +13,7 @@ var catalogNodes = command{
 	name:     "catalog nodes",
 	short:    "List nodes",
 	long:     "Lists the nodes of a datacenter, or those that a service runs on.",
-	examples: []string{"catalog nodes", "catalog nodes -service=web -detailed", "catalog nodes -node-meta=rack=r1 -near=_agent"},
+	examples: []string{"catalog nodes", "catalog nodes -service=web -detailed", "catalog nodes -node-meta=rack=r1 -near=_agent", "catalog nodes -datacenter=*"},
 	prepare: func(fs *flag.FlagSet) work {
 		client, format := clusterFlags(fs), formatFlag(fs)
 		detailed := fs.Bool("detailed", false, "Show whole IDs, tagged addresses and metadata.")
@@ -37,6 +37,8 @@ var catalogNodes = command{
 				return failf("Error listing nodes: %s", err)
 			}
 			switch {
+			case *format == formatJSON && client.everywhere():
+				return printJSON(std.out, rowsEverywhere[*api.Node]{list, client.missing})
 			case *format == formatJSON:
 				return printJSON(std.out, list)
 			case len(list) == 0:
@@ -44,6 +46,7 @@ var catalogNodes = command{
 			default:
 				printColumns(std.out, nodeRows(list, *detailed))
 			}
+			client.warnMissing(std.err)
 			return nil
 		}
 	},
@@ -62,7 +65,7 @@ func listNodes(catalog *api.Catalog, service string, q *api.QueryOptions) ([]*ap
 	}
 	nodes := []*api.Node{} // an empty list in JSON
 	for _, s := range instances {
-		if slices.ContainsFunc(nodes, func(n *api.Node) bool { return n.Node == s.Node }) {
+		if slices.ContainsFunc(nodes, func(n *api.Node) bool { return n.Node == s.Node && n.Datacenter == s.Datacenter }) {
 			continue
 		}
 		nodes = append(nodes, &api.Node{

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"flag"
+	"net/url"
 	"os"
 
 	"github.com/hashicorp/consul/api"
@@ -15,6 +16,11 @@ type clientFlags struct {
 	tlsServerName                         string
 	datacenter, namespace, partition      string
 	stale                                 bool
+
+	// missing are the datacenters that did not answer the last request for all, and
+	// parameters are added to such requests.
+	missing    []missingDatacenter
+	parameters url.Values
 }
 
 // agentFlags declares the flags of a command that asks an agent about itself.
@@ -36,7 +42,7 @@ func agentFlags(fs *flag.FlagSet) *clientFlags {
 // agentFlags, and which datacenter to ask and how fresh the answer must be.
 func clusterFlags(fs *flag.FlagSet) *clientFlags {
 	c := agentFlags(fs)
-	fs.StringVar(&c.datacenter, "datacenter", "", "The `name` of the datacenter to ask; the agent's own by default.")
+	fs.StringVar(&c.datacenter, "datacenter", "", "The `name` of the datacenter to ask; the agent's own by default. With * some commands that read ask all.")
 	fs.BoolVar(&c.stale, "stale", false, "Let any server answer, even one that is behind or has no leader.")
 	fs.StringVar(&c.namespace, "namespace", "", "The `name` of a namespace, sent along to agents that have namespaces.")
 	return c
@@ -44,9 +50,13 @@ func clusterFlags(fs *flag.FlagSet) *clientFlags {
 
 // connect returns a client; no connection is made before its first request.
 func (c *clientFlags) connect() (*api.Client, error) {
-	client, err := api.NewClient(c.config())
+	cfg := c.config()
+	client, err := api.NewClient(cfg)
 	if err != nil {
 		return nil, failf("Error connecting to Consul agent: %s", err)
+	}
+	if c.everywhere() {
+		cfg.HttpClient.Transport = wideTransport{cfg.HttpClient.Transport, c}
 	}
 	return client, nil
 }

@@ -4,9 +4,11 @@ import (
 	"bufio"
 	"context"
 	"encoding/base64"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"net/url"
 	"strings"
 
 	"github.com/hashicorp/consul/api"
@@ -16,8 +18,8 @@ var kvGet = command{
 	name:     "kv get",
 	args:     "[KEY_OR_PREFIX]",
 	short:    "Read a key, or the keys below a prefix",
-	long:     "Prints the value of a key, or with -recurse or -keys what is below a prefix.\nExits with 1 if the key does not exist; nothing below a prefix is no error.",
-	examples: []string{"kv get config/limit", "kv get -detailed config/limit", "kv get -recurse config/", "kv get -keys -separator= config/"},
+	long:     "Prints the value of a key, or with -recurse or -keys what is below a prefix.\nExits with 1 if the key does not exist; nothing below a prefix is no error.\nWith -datacenter=* every line begins with its datacenter.",
+	examples: []string{"kv get config/limit", "kv get -detailed config/limit", "kv get -recurse config/", "kv get -keys -separator= config/", "kv get -datacenter=* config/limit"},
 	prepare: func(fs *flag.FlagSet) work {
 		client := clusterFlags(fs)
 		var show pairFormat
@@ -36,6 +38,11 @@ var kvGet = command{
 				return err
 			}
 			out := bufio.NewWriter(std.out)
+			if client.everywhere() {
+				err := getEverywhere(out, client, c, key, kvWanted{*keys, *recurse, *separator}, show)
+				client.warnMissing(std.err)
+				return errors.Join(err, out.Flush())
+			}
 			switch {
 			case *keys:
 				list, _, err := c.KV().Keys(key, *separator, client.query())
@@ -64,6 +71,53 @@ var kvGet = command{
 			return out.Flush()
 		}
 	},
+}
+
+// kvWanted says what is read of a key or prefix.
+type kvWanted struct {
+	keys, recurse bool
+	separator     string
+}
+
+// placedPair is a pair, or with kvWanted.keys a key alone, of one of all datacenters.
+type placedPair struct {
+	Datacenter string
+	api.KVPair
+}
+
+// getEverywhere prints what all datacenters have, each line or, in detail, each block with
+// its datacenter first.
+func getEverywhere(w io.Writer, flags *clientFlags, c *api.Client, key string, want kvWanted, show pairFormat) error {
+	switch {
+	case want.keys:
+		flags.parameters = url.Values{"keys": {""}, "separator": {want.separator}}
+	case want.recurse:
+		flags.parameters = url.Values{"recurse": {""}}
+	}
+	rows, err := readEverywhere[placedPair](c, "/v1/kv/"+key, flags.query())
+	switch {
+	case err != nil:
+		return queryFailed(err)
+	case len(rows) == 0 && !want.keys && !want.recurse:
+		return failf("Error! No key exists at: %s", key)
+	}
+	for i, row := range rows {
+		switch {
+		case want.keys:
+			fmt.Fprintf(w, "%s:%s\n", row.Datacenter, row.Key)
+		case show.detailed:
+			if i > 0 {
+				fmt.Fprintln(w)
+			}
+			fmt.Fprintf(w, "%-17s%s\n", "Datacenter", row.Datacenter)
+			show.printDetailed(w, &row.KVPair)
+		case want.recurse:
+			fmt.Fprintf(w, "%s:%s:%s\n", row.Datacenter, row.Key, show.value(&row.KVPair))
+		default:
+			fmt.Fprintf(w, "%s:%s\n", row.Datacenter, show.value(&row.KVPair))
+		}
+	}
+	return nil
 }
 
 // keyArgument returns the one key among args. A slash in front is a slip of
