@@ -58,6 +58,15 @@ var errSilent = errors.New("it has not been heard of since the call began")
 type stream struct {
 	*muxStream
 	r *bufio.Reader
+	// opened is when the stream was opened, zero once it has carried a call.
+	opened time.Time
+}
+
+// refused tells whether err, with which the first call on a stream was lost, means that the
+// other side never took the stream: it goes away, or has too many. The only other streams
+// that yamux resets are those that were closed before, after a while.
+func (st *stream) refused(err error) bool {
+	return errors.Is(err, yamux.ErrConnectionReset) && time.Since(st.opened) < streamCloseTime
 }
 
 // stale tells whether the other side closed a stream while it was idle.

@@ -143,7 +143,7 @@ func (g *gate) failed(addr string, err error) {
 	servers, _ := g.router.config.Picker.Servers(g.dc)
 	if g.noteFailure(addr, err, servers) && g.refuses {
 		// Calls that have moved on to yet another server need not find out for themselves.
-		g.router.pool.giveUp(g.dc)
+		g.router.pool.giveUp(g.dc, err)
 	}
 }
 

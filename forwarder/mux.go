@@ -194,6 +194,10 @@ func (s *muxStream) Close() error {
 	return s.Stream.Close()
 }
 
+// streamCloseTime is how long a stream that one side has closed waits for the other side to
+// do the same. Others wait longer.
+const streamCloseTime = 30 * time.Second
+
 // muxConfig is yamux's configuration. A client has its sessions watched by its pool,
 // which is why yamux itself only keeps them alive at the server's side.
 func muxConfig(window uint32, writeTimeout time.Duration) *yamux.Config {
@@ -202,7 +206,7 @@ func muxConfig(window uint32, writeTimeout time.Duration) *yamux.Config {
 	config.ConnectionWriteTimeout = writeTimeout
 	config.EnableKeepAlive = false
 	config.StreamOpenTimeout = 0
-	config.StreamCloseTimeout = 30 * time.Second
+	config.StreamCloseTimeout = streamCloseTime
 	config.LogOutput = nil
 	config.Logger = log.New(io.Discard, "", 0)
 	return config

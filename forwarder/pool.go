@@ -334,11 +334,16 @@ func (l *pool) snapshot(into []*session) []*session {
 	return into
 }
 
-// giveUp ends the sessions with servers of dc that owe an answer to a ping.
-func (l *pool) giveUp(dc string) {
+// giveUp ends the sessions with servers of dc that owe an answer to a ping, after another
+// connection to dc has failed with err. If that was for the certificates so will they.
+func (l *pool) giveUp(dc string, err error) {
+	cause := errGivenUp
+	if isTLS(err) {
+		cause = err
+	}
 	for _, s := range l.snapshot(nil) {
 		if s.peer.dc == dc && s.owesPing() {
-			l.carryOut(s, giveUp)
+			l.tasks.run(func() { s.close(cause) })
 		}
 	}
 }

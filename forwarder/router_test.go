@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/yamux"
+
 	"github.com/hanse-project/hanse/rpc"
 )
 
@@ -264,4 +266,53 @@ func TestListenerThatEndsAnswersWritesAndWaitsForNoChange(t *testing.T) {
 	close(b.release)
 	eventually(t, "the listener ends though a query waits", ended.Load)
 	calls.Wait()
+}
+
+// A stream that a server refuses has carried nothing: the write on it goes to the next.
+func TestWriteOnARefusedStreamIsMadeElsewhere(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	full := make(chan struct{}) // closed when the only place for a stream is taken
+	runUntilEnd(t, func(ctx context.Context) error {
+		conn, err := ln.Accept()
+		if err != nil {
+			return nil
+		}
+		if _, err := readFirst(conn); err != nil {
+			return err
+		}
+		config := muxConfig(windowOfRequests, time.Second)
+		config.AcceptBacklog = 1
+		mux, err := yamux.Server(conn, config)
+		if err != nil {
+			return err
+		}
+		defer mux.Close()
+		for mux.NumStreams() == 0 && ctx.Err() == nil {
+			time.Sleep(time.Millisecond)
+		}
+		close(full)
+		<-ctx.Done()
+		return nil
+	})
+	b := startBackend(t, "b")
+	r := startRouter(t, Config{Picker: fixedPicker{"there": servers(ln.Addr().String(), b.addr)}})
+	ctx, cancel := context.WithCancel(t.Context())
+	var waiting sync.WaitGroup
+	waiting.Go(func() {
+		req := text("")
+		req.MinQueryIndex = 1
+		if _, err := wait.Call(ctx, toDC{r, "there"}, req); err == nil {
+			t.Error("the query was answered")
+		}
+	})
+	<-full
+	if reply, err := set.Call(t.Context(), toDC{r, "there"}, &textWrite{Text: "w"}); err != nil || reply.Text != "w@b" {
+		t.Errorf("got %+v, %v", reply, err)
+	}
+	cancel()
+	waiting.Wait()
 }

@@ -105,6 +105,7 @@ func (s *session) stream(write bool) (*stream, error) {
 			st.Close()
 			continue
 		}
+		st.opened = time.Time{}
 		return st, nil
 	}
 	if s.retired || s.mux.NumStreams()+s.opening >= maxStreams {
@@ -113,6 +114,7 @@ func (s *session) stream(write bool) (*stream, error) {
 	}
 	s.opening++
 	s.mu.Unlock()
+	now := time.Now()
 	opened, err := s.mux.OpenStream()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -121,7 +123,7 @@ func (s *session) stream(write bool) (*stream, error) {
 		return nil, err
 	}
 	wrapped := s.conn.wrap(opened)
-	return &stream{wrapped, bufio.NewReaderSize(wrapped, streamBuffer)}, nil
+	return &stream{wrapped, bufio.NewReaderSize(wrapped, streamBuffer), now}, nil
 }
 
 // call makes c on a stream of the session. close takes care of a stream that is not
@@ -146,6 +148,9 @@ func (s *session) call(ctx context.Context, c *call, closeStream func(*stream)) 
 	case *notBegun:
 		failure.err = s.why(failure.err)
 	case *lost:
+		if st.refused(failure.err) {
+			return nil, &notBegun{failure.err}
+		}
 		if failure.open = !s.mux.IsClosed() && failure.err != errSilent; !failure.open {
 			failure.err = s.why(failure.err)
 		}
@@ -188,10 +193,11 @@ func (s *session) why(err error) error {
 	return err
 }
 
-// close ends the session and all calls on it for the given reason.
+// close ends the session and all calls on it for the given reason, if it has not ended for
+// one of its own.
 func (s *session) close(cause error) {
 	s.mu.Lock()
-	if s.cause == nil {
+	if s.cause == nil && s.conn.failure() == nil {
 		s.cause = cause
 	}
 	s.mu.Unlock()
