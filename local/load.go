@@ -1,6 +1,7 @@
 package local
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -63,26 +64,33 @@ func Validate(cfg *config.Config) error {
 	return err
 }
 
-// readAll decodes and checks definitions. The caller holds s.change.
+// readAll decodes and checks definitions, and names all that are wrong in themselves
+// before it looks at them together. The caller holds s.change.
 func (s *State) readAll(defs []config.Definition) (*set, error) {
 	all := &set{map[string]*Service{}, map[string]*Check{}, map[string]string{}}
 	scripts := s.cfg.RemoteScripts || s.cfg.FileScripts
+	var errs []error
 	for _, d := range defs {
-		if err := s.read(all, d, scripts); err != nil {
-			return nil, err
-		}
+		errs = append(errs, s.read(all, d, scripts))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
 	}
 	if err := s.readSidecars(all, scripts); err != nil {
 		return nil, err
 	}
-	for id, c := range all.checks {
+	for _, id := range slices.Sorted(maps.Keys(all.checks)) {
+		c := all.checks[id]
 		if c.ServiceID == "" {
 			continue
 		}
 		_, defined := all.services[c.ServiceID]
 		if _, _, _, registered := s.Service(c.ServiceID); !defined && !registered {
-			return nil, fmt.Errorf("%s: check %q: ServiceID %q does not exist", all.sources["check "+id], id, c.ServiceID)
+			errs = append(errs, fmt.Errorf("%s: check %q: ServiceID %q does not exist", all.sources["check "+id], id, c.ServiceID))
 		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
 	}
 	return all, nil
 }

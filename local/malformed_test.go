@@ -163,3 +163,32 @@ func TestNamesThatDNSCannotSayAreWarnedOf(t *testing.T) {
 		}
 	}
 }
+
+// Who has several mistakes to mend is told of them at once.
+func TestAllWrongDefinitionsAreNamed(t *testing.T) {
+	definition := func(kind, source, body string) config.Definition {
+		d := config.Definition{Kind: kind, Source: source}
+		if err := json.Unmarshal([]byte(body), &d.Body); err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	for _, c := range []struct {
+		defs []config.Definition
+		want string
+	}{
+		{[]config.Definition{
+			definition("service", "a.json", `{"name":"a","port":"x"}`),
+			definition("service", "b.json", `{"name":"b"}`),
+			definition("check", "c.json", `{"name":"c"}`),
+		}, "a.json: service: port: use a whole number, not a text\nc.json: check \"c\": Invalid check: TTL must be > 0 for TTL checks"},
+		{[]config.Definition{
+			definition("check", "d.json", `{"name":"d","ttl":"1m","service_id":"x"}`),
+			definition("check", "e.json", `{"name":"e","ttl":"1m","service_id":"y"}`),
+		}, "d.json: check \"d\": ServiceID \"x\" does not exist\ne.json: check \"e\": ServiceID \"y\" does not exist"},
+	} {
+		if err := Validate(&config.Config{Definitions: c.defs}); err == nil || err.Error() != c.want {
+			t.Errorf("got %v\nwant %s", err, c.want)
+		}
+	}
+}
