@@ -195,6 +195,14 @@ type setup struct {
 	links  []*link
 }
 
+// carried is how many bytes the links let through.
+func (s *setup) carried() (sum int64) {
+	for _, l := range s.links {
+		sum += l.sent.Load()
+	}
+	return sum
+}
+
 // close ends all processes.
 func (s *setup) close() {
 	for _, a := range s.agents {

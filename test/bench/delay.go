@@ -18,6 +18,7 @@ type link struct {
 	to    string
 	delay time.Duration // one way
 	cut   atomic.Bool
+	sent  atomic.Int64 // bytes that came out, of both directions
 	lost  atomic.Int64 // bytes that went in while it was cut
 
 	mu    sync.Mutex
@@ -123,6 +124,7 @@ func (l *link) carry(to io.Writer, from io.Reader) {
 		if _, err := to.Write(p.data); err != nil {
 			break
 		}
+		l.sent.Add(int64(len(p.data)))
 	}
 	if c, ok := from.(net.Conn); ok {
 		c.Close()

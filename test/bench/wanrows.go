@@ -24,6 +24,7 @@ func wanSection() section {
 		{"put", remoteRow{what: "?dc= put, added to the RTT: p50; p99", target: "2 ms", consul: "2.6 ms", request: func(buf []byte, _, n int) []byte {
 			return appendPut(buf, "/v1/kv/bench/far/"+strconv.Itoa(n%1000)+"?dc=beijing", value)
 		}}.run},
+		{"replicate", measureReplicate},
 		{"cut", measureCut},
 	}}
 }
