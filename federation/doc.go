@@ -7,5 +7,8 @@
 // connections failed moves to the back at once, long before gossip notices, and
 // comes forward again when it answers, or after a short time.
 //
+// It also answers how all of that looks from this server ([GetStatus]), together with what
+// the forwarder knows of its calls and each datacenter says of its leader.
+//
 // A datacenter exists as long as gossip knows a server of it, even a failed one.
 package federation
