@@ -180,7 +180,10 @@ func (r *Replicator) follow(ctx context.Context, f *follower) error {
 func logStep(log hclog.Logger, before, now Status) {
 	facts := []any{"state", now.State, "index", now.AppliedIndex,
 		"set", now.Applied - before.Applied, "deleted", now.Deleted - before.Deleted, "bytes", now.Bytes - before.Bytes}
-	if (before.State == Syncing || before.State == Retrying) && now.State != Syncing {
+	first := (before.State == Syncing || before.State == Retrying) && now.State != Syncing
+	if first && now.State == Held {
+		log.Warn("in step with the source, but for the deletes that are held", append(facts, "held", now.HeldDeletes)...)
+	} else if first {
 		log.Info("in step with the source", facts...)
 	} else if now.Applied != before.Applied || now.Deleted != before.Deleted {
 		log.Debug("changes applied", facts...)
