@@ -131,6 +131,11 @@ func (c *call) awaitReply(ctx context.Context, st *stream, lastHeard func() time
 		_, err := st.r.Peek(1)
 		switch {
 		case err == nil:
+			// The patience was for a sign of life. A long answer may take its time.
+			st.SetReadDeadline(c.deadline)
+			if ctx.Err() != nil {
+				return c.expired(ctx)
+			}
 			return nil
 		case !isDeadline(err):
 			return &lost{err: fmt.Errorf("wait for the answer: %w", err)}

@@ -1,6 +1,7 @@
 package forwarder
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -196,8 +197,11 @@ func TestLongListsArrive(t *testing.T) {
 	b := startBackend(t, "b1")
 	r := startRouter(t, Config{Picker: fixedPicker{"there": servers(b.addr)}})
 	reply, err := list.Call(t.Context(), toDC{r, "there"}, text(""))
-	if err != nil || len(reply.Items) != 256 || len(reply.Items[255]) != 64<<10 {
-		t.Fatalf("got %d items, %v", len(reply.Items), err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(reply.Items) != 256 || len(reply.Items[255]) != 64<<10 {
+		t.Fatalf("got %d items", len(reply.Items))
 	}
 	small := startRouter(t, Config{Picker: fixedPicker{"there": servers(b.addr)}, MaxReply: 1 << 20})
 	_, err = list.Call(t.Context(), toDC{small, "there"}, text(""))
@@ -315,4 +319,57 @@ func TestWriteOnARefusedStreamIsMadeElsewhere(t *testing.T) {
 	}
 	cancel()
 	waiting.Wait()
+}
+
+func TestAnswerMayTakeLongerThanItsBeginning(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	runUntilEnd(t, func(ctx context.Context) error {
+		conn, err := ln.Accept()
+		if err != nil {
+			return nil
+		}
+		if _, err := readFirst(conn); err != nil {
+			return err
+		}
+		mux, err := yamux.Server(conn, muxConfig(windowOfRequests, time.Second))
+		if err != nil {
+			return err
+		}
+		defer mux.Close()
+		stream, err := mux.AcceptStream()
+		if err != nil {
+			return err
+		}
+		m := newMessage()
+		defer m.free()
+		if err := m.read(bufio.NewReader(stream), 1<<20); err != nil {
+			return err
+		}
+		h, err := parseHeader(m.head)
+		if err != nil {
+			return err
+		}
+		back := header{seq: h.seq, method: h.method}
+		m.head = back.appendReply(m.head[:0])
+		if err := m.encodeBody(&textReply{Text: "late"}); err != nil {
+			return err
+		}
+		if _, err := stream.Write(m.head); err != nil {
+			return err
+		}
+		time.Sleep(patience + 100*time.Millisecond)
+		if _, err := stream.Write(m.body); err != nil {
+			return err
+		}
+		<-ctx.Done()
+		return nil
+	})
+	r := startRouter(t, Config{Picker: fixedPicker{"there": servers(ln.Addr().String())}})
+	if reply, err := echo.Call(t.Context(), toDC{r, "there"}, text("")); err != nil || reply.Text != "late" {
+		t.Errorf("got %+v, %v", reply, err)
+	}
 }
