@@ -28,7 +28,7 @@ func TestAChangeCostsTheChangeAlsoAfterARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source, sink := fed(50), newStore()
 		cfg := testConfig(t, source, sink, "config/@shanghai")
-		r, stop := run(t, cfg)
+		_, stop := run(t, cfg)
 		synctest.Wait()
 		for range 3 {
 			source.put("config/x", fmt.Sprint(time.Now()), 0)
@@ -41,7 +41,7 @@ func TestAChangeCostsTheChangeAlsoAfterARestart(t *testing.T) {
 		stop()
 		source.put("config/while/away", "x", 0)
 		source.del("config/002")
-		r, stop = run(t, cfg)
+		r, stop := run(t, cfg)
 		synctest.Wait()
 		sameContents(t, source, sink, "config/", "config/")
 		if s := r.Status()[0]; s.State != Following || s.Lag != 0 || s.Applied != 1 || s.Deleted != 1 {
@@ -145,14 +145,14 @@ func TestDeletesAreCountedToTheSourcesIndexBeforeTheFirstLands(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source, sink := fed(100), newStore()
 		cfg := testConfig(t, source, sink, "config/@shanghai")
-		r, stop := run(t, cfg)
+		_, stop := run(t, cfg)
 		synctest.Wait()
 		stop()
 		for _, k := range keys(0, 80) { // twelve pages, none suspicious by itself
 			source.del(k)
 		}
 		fill(source, "config/new", 90) // the deletes are still most of what was there
-		r, _ = run(t, cfg)
+		r, _ := run(t, cfg)
 		synctest.Wait()
 		if s := r.Status()[0]; s.State != Held || s.HeldDeletes != 80 {
 			t.Errorf("status %+v", s)

@@ -240,18 +240,16 @@ func TestReplicateFollowsASourceWithoutAFeed(t *testing.T) {
 				source.put(t, "config/", "the answer to a question for the key", 0)
 			}
 			var feeds atomic.Int64
-			proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: sink.addr})
-			direct := proxy.Director
-			proxy.Director = func(r *http.Request) {
-				direct(r)
-				q := r.URL.Query()
+			proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+				r.SetURL(&url.URL{Scheme: "http", Host: sink.addr})
+				q := r.In.URL.Query()
 				if q.Has("changes") {
 					feeds.Add(1)
 				}
 				q.Del("changes")
 				q.Del("after")
-				r.URL.RawQuery = q.Encode()
-			}
+				r.Out.URL.RawQuery = q.Encode()
+			}}
 			proxy.ModifyResponse = func(r *http.Response) error {
 				if consul {
 					r.Header.Del("X-Hanse-Datacenter-Id")
