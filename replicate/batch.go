@@ -156,7 +156,7 @@ func (l *ledger) flush(ctx context.Context, next Checkpoint) error {
 	batch := Batch{Ops: make([]Op, 0, len(l.queue))}
 	for _, c := range l.queue {
 		batch.Ops = append(batch.Ops, c.op)
-		if c.op.Delete {
+		if c.op.Kind == DeleteKey {
 			next.Deleted++
 			continue
 		}
@@ -176,7 +176,7 @@ func (l *ledger) flush(ctx context.Context, next Checkpoint) error {
 		return l.explain(ctx, err)
 	}
 	for _, c := range l.queue {
-		if c.op.Delete {
+		if c.op.Kind == DeleteKey {
 			delete(l.mirror.keys, c.rel)
 		} else {
 			l.mirror.keys[c.rel] = c.next

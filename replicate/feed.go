@@ -249,7 +249,7 @@ func (f *follower) arrive(ctx context.Context, page *Page, arrived time.Time) er
 	next := func() Checkpoint { return f.ledger.reached() }
 	if held == "" {
 		for _, rel := range inFeedOrder(waiting) {
-			op := Op{Key: f.scope.destination(rel), Delete: true}
+			op := Op{Key: f.scope.destination(rel), Kind: DeleteKey}
 			if err := f.ledger.add(ctx, change{rel: rel, op: op, at: waiting[rel]}); err != nil {
 				return err
 			}

@@ -241,7 +241,7 @@ func (f *follower) settle(ctx context.Context, to Position, begin *Page, pending
 	}
 	if held == "" {
 		for _, rel := range rels {
-			op := Op{Key: f.scope.destination(rel), Delete: true}
+			op := Op{Key: f.scope.destination(rel), Kind: DeleteKey}
 			if err := f.ledger.add(ctx, change{rel: rel, op: op}); err != nil {
 				return err
 			}

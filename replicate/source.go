@@ -6,6 +6,8 @@ import (
 	"errors"
 	"iter"
 	"time"
+
+	"github.com/hanse-project/hanse/kv/digest"
 )
 
 // ErrMoved means that the checkpoint is no longer where this daemon left it, so
@@ -15,6 +17,10 @@ var ErrMoved = errors.New("the checkpoint was moved by another daemon")
 // ErrNoFeed means that the source has no change feed, or none that was recognised. It
 // is followed by listings then.
 var ErrNoFeed = errors.New("the source has no change feed")
+
+// ErrNoPages means that one side cannot be read in pages, nor summed up: it is listed as a
+// whole then.
+var ErrNoPages = errors.New("keys cannot be read in pages here")
 
 // ErrTooOld means that the feed does not reach back to the cursor any more. Only a
 // comparison of everything helps.
@@ -32,6 +38,19 @@ type Source interface {
 	// page, whose end is the cursor to begin with: a fresh listing that is asked for
 	// later contains everything up to there. It fails with [ErrNoFeed] or [ErrTooOld].
 	Changes(ctx context.Context, q FeedQuery) (*Page, error)
+
+	Reader
+}
+
+// Reader reads one side of a link in parts.
+type Reader interface {
+	// Entries answers with some of what is there, in the order of the keys, as of now. It
+	// fails with [ErrNoPages] where there is no such thing.
+	Entries(ctx context.Context, q EntriesQuery) (*EntryPage, error)
+
+	// Digests sums ranges of keys up. It fails with [ErrNoPages] where there is no such
+	// thing. A sink leaves out what the link did not write.
+	Digests(ctx context.Context, q digest.Query) (*digest.Reply, error)
 }
 
 // Sink is what replication asks of the datacenter it copies to.
@@ -49,6 +68,8 @@ type Sink interface {
 	// outcome is unknown. An operation larger than the limits comes in a batch
 	// of its own and may land after the record did.
 	Apply(ctx context.Context, b Batch) (uint64, error)
+
+	Reader
 
 	// Limits returns how much a batch may hold.
 	Limits() Limits
@@ -130,6 +151,36 @@ type Change struct {
 	Time time.Time
 }
 
+// EntriesQuery asks for a page of keys.
+type EntriesQuery struct {
+	// Prefix is what the keys begin with. The page has those behind After, and before To if
+	// that is not "". Both are whole keys.
+	Prefix    string
+	After, To string
+
+	// Keys, if it is not nil, asks for these keys instead, those of them that exist.
+	Keys []string
+
+	// Count asks how many keys there are below the prefix, too.
+	Count bool
+}
+
+// EntryPage is the answer to an [EntriesQuery]. It is whole: a page that breaks off is an
+// error.
+type EntryPage struct {
+	Position
+
+	KnownLeader, Filtered bool // as in Listing
+
+	Entries []Entry
+
+	// More says that there are keys behind the last one here.
+	More bool
+
+	// Total is how many keys there are below the prefix, if that was asked.
+	Total int
+}
+
 // Listing is a source's or a destination's answer. It holds a connection until it
 // is closed.
 type Listing struct {
@@ -170,14 +221,32 @@ type Entry struct {
 	Flags       uint64
 	CreateIndex uint64
 	ModifyIndex uint64
+
+	// Foreign says, at a destination, that somebody else than the link wrote the entry last.
+	Foreign bool
 }
 
-// Op is one change at the destination.
+// OpKind is what an operation does.
+type OpKind uint8
+
+// The kinds. The last two change nothing that a client sees.
+const (
+	SetKey OpKind = iota
+	DeleteKey
+	// AdoptKey takes over a key that has the source's value already: the link is then the one
+	// that wrote it.
+	AdoptKey
+	// ReleaseKey gives a key up: it stays, and is the destination's own.
+	ReleaseKey
+)
+
+// Op is one change at the destination. A sink that does not keep who wrote a key is given
+// none that adopts or releases.
 type Op struct {
-	Key    string
-	Delete bool
-	Value  []byte
-	Flags  uint64
+	Kind  OpKind
+	Key   string
+	Value []byte
+	Flags uint64
 }
 
 // Batch is a set of operations that land together, after their record.

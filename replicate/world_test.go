@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/hanse-project/hanse/kv/digest"
 )
 
 // store is a key/value table with Consul's indexes, enough to be a Source and a
@@ -161,7 +163,17 @@ func (s *store) answerLocked(prefix string) *Listing {
 	return l
 }
 
-type memSource struct{ *store }
+type memSource struct {
+	*store
+	noPages
+}
+
+// noPages is a side that can only be listed.
+type noPages struct{}
+
+func (noPages) Entries(context.Context, EntriesQuery) (*EntryPage, error) { return nil, ErrNoPages }
+
+func (noPages) Digests(context.Context, digest.Query) (*digest.Reply, error) { return nil, ErrNoPages }
 
 func (s memSource) List(ctx context.Context, q Query) (*Listing, error) {
 	wait := q.Wait
@@ -263,7 +275,10 @@ func (s *store) reap() {
 	}
 }
 
-type memSink struct{ *store }
+type memSink struct {
+	*store
+	noPages
+}
 
 func (s memSink) List(_ context.Context, prefix string) (*Listing, error) {
 	s.mu.Lock()
@@ -308,9 +323,9 @@ func (s memSink) Apply(_ context.Context, b Batch) (uint64, error) {
 	for _, op := range b.Ops {
 		old, had := s.keys[op.Key]
 		switch {
-		case op.Delete && had:
+		case op.Kind == DeleteKey && had:
 			delete(s.keys, op.Key)
-		case !op.Delete && (!had || old.Flags != op.Flags || !bytes.Equal(old.Value, op.Value)):
+		case op.Kind == SetKey && (!had || old.Flags != op.Flags || !bytes.Equal(old.Value, op.Value)):
 			s.putLocked(op.Key, op.Value, op.Flags)
 		default:
 			return 0, fmt.Errorf("operation on %q changes nothing", op.Key)
@@ -347,7 +362,7 @@ func testConfig(t testing.TB, source, sink *store, link string, excludes ...stri
 	l.Excludes = excludes
 	return Config{
 		Links: []Link{l}, DestinationDC: "beijing", StatusPath: DefaultStatusPath,
-		Source: func(string) Source { return memSource{source} }, Sink: memSink{sink},
+		Source: func(string) Source { return memSource{store: source} }, Sink: memSink{store: sink},
 		Guard: Guard{MaxFraction: DefaultMaxDeleteFraction}, Retry: Retry{Base: time.Millisecond, Max: time.Second},
 		Writer: "test", Log: hclog.New(&hclog.LoggerOptions{Output: io.Discard}),
 	}
@@ -399,7 +414,7 @@ func sameContents(t testing.TB, source, sink *store, from, to string) {
 
 func checkpointOf(t testing.TB, sink *store, link Link) Checkpoint {
 	t.Helper()
-	value, index, err := memSink{sink}.Load(t.Context(), CheckpointKey(DefaultStatusPath, link))
+	value, index, err := memSink{store: sink}.Load(t.Context(), CheckpointKey(DefaultStatusPath, link))
 	if err != nil || index == 0 {
 		t.Fatalf("no checkpoint (%v)", err)
 	}

@@ -257,7 +257,7 @@ func (d dryRun) Apply(_ context.Context, b replicate.Batch) (uint64, error) {
 	var errs []error
 	for _, op := range b.Ops {
 		line := fmt.Sprintf("would set %s (%d bytes)\n", op.Key, len(op.Value))
-		if op.Delete {
+		if op.Kind == replicate.DeleteKey {
 			line = fmt.Sprintf("would delete %s\n", op.Key)
 		}
 		_, err := io.WriteString(d.out, line)

@@ -149,7 +149,7 @@ func decodeChanges(body io.Reader, q replicate.FeedQuery) ([]replicate.Change, e
 			return nil, fmt.Errorf("row %d is of index %d, which was passed at %d", n, row.ModifyIndex, last)
 		}
 		last = row.ModifyIndex
-		changes = append(changes, replicate.Change{Entry: replicate.Entry(row.pair), Deleted: row.Deleted, Time: *row.Time})
+		changes = append(changes, replicate.Change{Entry: row.pair.entry(), Deleted: row.Deleted, Time: *row.Time})
 	}
 	return changes, nil
 }

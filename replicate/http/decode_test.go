@@ -105,12 +105,12 @@ func TestCostIsNeverBelowWhatAnOperationTakes(t *testing.T) {
 	s := &Sink{}
 	for _, op := range []replicate.Op{
 		{Key: "a"},
-		{Key: "a", Delete: true},
+		{Key: "a", Kind: replicate.DeleteKey},
 		{Key: "a/<b>&\"\\\x01\u2028\xff", Value: []byte("xyzw"), Flags: 1<<64 - 1},
 		{Key: strings.Repeat("ü", 100), Value: bytes.Repeat([]byte{0}, 1001)},
 	} {
 		kv := txnKV{Verb: "set", Key: op.Key, Value: op.Value, Flags: op.Flags, Index: 1<<64 - 1}
-		if op.Delete {
+		if op.Kind == replicate.DeleteKey {
 			kv = txnKV{Verb: "delete", Key: op.Key}
 		}
 		b, err := json.Marshal([]txnOp{{kv}})

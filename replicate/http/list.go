@@ -25,6 +25,10 @@ type pair struct {
 	ModifyIndex uint64
 }
 
+func (p pair) entry() replicate.Entry {
+	return replicate.Entry{Key: p.Key, Value: p.Value, Flags: p.Flags, CreateIndex: p.CreateIndex, ModifyIndex: p.ModifyIndex}
+}
+
 // list asks for everything under prefix.
 func (a *Agent) list(ctx context.Context, prefix string, params url.Values, patience time.Duration) (*replicate.Listing, time.Duration, error) {
 	params.Set("recurse", "")
@@ -109,7 +113,7 @@ func decodeEntries(body io.Reader, prefix string, yield func(replicate.Entry) bo
 		if p.Key == "" || !strings.HasPrefix(p.Key, prefix) {
 			return fmt.Errorf("entry %d of the list has the key %q, which does not begin with %q", n, p.Key, prefix)
 		}
-		if !yield(replicate.Entry(p)) {
+		if !yield(p.entry()) {
 			return nil
 		}
 	}

@@ -95,7 +95,7 @@ func (s *Sink) Apply(ctx context.Context, b replicate.Batch) (uint64, error) {
 	}
 	ops := []txnOp{{txnKV{Verb: "cas", Key: b.Record.Key, Value: b.Record.Value, Index: b.Record.Index}}}
 	for _, op := range b.Ops {
-		if op.Delete {
+		if op.Kind == replicate.DeleteKey {
 			ops = append(ops, txnOp{txnKV{Verb: "delete", Key: op.Key}})
 			continue
 		}

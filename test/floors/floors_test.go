@@ -25,6 +25,7 @@ var sideways = map[string][]string{
 	"session":        {"catalog"},
 	"coordinate":     {"catalog"},
 	"replicate/http": {"replicate"},
+	"replicate/link": {"replicate"},
 }
 
 // parseFloors returns the floor of every package that the table of the page names.
