@@ -218,5 +218,5 @@ func ExplainFlag(fs *flag.FlagSet, err error) error {
 	if len(names) == 0 {
 		return err
 	}
-	return fmt.Errorf("unknown flag -%s: did you mean -%s?", name, nearest(name, names))
+	return fmt.Errorf("unknown flag -%s: did you mean -%s?", name, Nearest(name, names))
 }

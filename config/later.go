@@ -108,7 +108,7 @@ func links(name string) key {
 		for _, stanza := range stanzas {
 			for k := range stanza {
 				if !slices.Contains(linkKeys, k) {
-					return fmt.Errorf("has an unknown key %q: did you mean %q?", k, nearest(k, linkKeys))
+					return fmt.Errorf("has an unknown key %q: did you mean %q?", k, Nearest(k, linkKeys))
 				}
 			}
 		}

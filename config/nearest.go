@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// nearest is the candidate that takes the fewest edits to reach from name.
-func nearest(name string, candidates []string) string {
+// Nearest is the candidate that takes the fewest edits to reach from name.
+func Nearest(name string, candidates []string) string {
 	best, least := "", -1
 	for _, c := range slices.Sorted(slices.Values(candidates)) {
 		if n := distance(name, c); least < 0 || n < least {

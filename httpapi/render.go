@@ -70,6 +70,10 @@ func statusOf(err error, reason rpc.Reason) int {
 		return http.StatusRequestEntityTooLarge
 	case rpc.ReasonTooOld:
 		return http.StatusGone
+	case rpc.ReasonNotFound:
+		return http.StatusNotFound
+	case rpc.ReasonConflict:
+		return http.StatusConflict
 	}
 	return http.StatusInternalServerError
 }

@@ -31,6 +31,8 @@ const (
 	ReasonUnknownMethod  Reason = "unknown_method"  // the server does not have the method
 	ReasonConnection     Reason = "connection_lost" // the connection ended during the call
 	ReasonTooOld         Reason = "too_old"         // what changed since that index is not known any more
+	ReasonNotFound       Reason = "not_found"       // what the request is about does not exist
+	ReasonConflict       Reason = "conflict"        // what there is already does not allow it
 )
 
 // Error is an error with a reason that travels between servers.
@@ -88,6 +90,12 @@ func Invalid(text string) error { return &Error{Reason: ReasonInvalid, Text: tex
 // Failed is the error of a request that cannot be carried out as it is. Where others
 // would blame the request, clients of the interfaces we keep expect status 500.
 func Failed(text string) error { return &Error{Reason: ReasonFailed, Text: text} }
+
+// NotFound is the error of a request about something that does not exist.
+func NotFound(text string) error { return &Error{Reason: ReasonNotFound, Text: text} }
+
+// Conflict is the error of a request that what there is already does not allow.
+func Conflict(text string) error { return &Error{Reason: ReasonConflict, Text: text} }
 
 // Prefix puts text before the whole message of err and keeps its reason.
 func Prefix(text string, err error) error {

@@ -3,6 +3,7 @@ package link
 import (
 	"time"
 
+	"github.com/hanse-project/hanse/catalog"
 	"github.com/hanse-project/hanse/rpc"
 )
 
@@ -28,7 +29,7 @@ type Link struct {
 	// Exclude are prefixes of source keys that are left alone.
 	Exclude []string
 	// Token is sent to the source. It is never shown.
-	Token string
+	Token string `json:"-"`
 	// Delete says whether keys that the source deletes are deleted here.
 	Delete bool
 	// MaxDeleteFraction is the share of the link's keys that may go at once, from 0 to 1.
@@ -37,7 +38,7 @@ type Link struct {
 	RateLimit int
 	// VerifyInterval is how often source and destination are compared in the background, 0 for
 	// never. Repair says whether what differs is put right, or only reported.
-	VerifyInterval time.Duration
+	VerifyInterval catalog.Duration
 	Repair         bool
 	Conflict       Conflict
 	// Prune deletes keys below the destination prefix that the link never wrote, too, when the
@@ -114,15 +115,15 @@ type Status struct {
 	DivergentKeys     int
 	DivergentExamples []string
 	Repaired          int
-	LastVerify        time.Time
+	LastVerify        time.Time `json:",omitzero"`
 	Verifying         bool
 	// LastError is the latest failure, of LastErrorAt; it stays after a success. NextRetry is
 	// when the next attempt begins, zero if none is due. LastSuccess is when everything was
 	// last here.
 	LastError   string
-	LastErrorAt time.Time
-	NextRetry   time.Time
-	LastSuccess time.Time
+	LastErrorAt time.Time `json:",omitzero"`
+	NextRetry   time.Time `json:",omitzero"`
+	LastSuccess time.Time `json:",omitzero"`
 }
 
 // Report is a link and what it is doing.
@@ -165,8 +166,11 @@ type OrderRequest struct {
 	rpc.Write
 	Verb Verb
 	Name string
-	// Link is what is set.
-	Link Link
+	// Link is what is set: of it those fields that Fields has, by their names in configuration
+	// files. The others stay as they are, and have their default in a new link. See
+	// [OrderRequest.Settings], which the leader asks.
+	Link   Link
+	Fields []string
 	// Repair has a verification put right what differs, whatever the link's settings say.
 	Repair bool
 }
