@@ -65,6 +65,9 @@ func put(tx *store.Tx, cmd *write) (*Entry, bool, error) {
 		e.CreateIndex, e.LockIndex, e.Session = old.CreateIndex, old.LockIndex, old.Session
 	}
 	e.locked(cmd, e.Session)
+	if (cmd.Verb == Lock || cmd.Verb == Unlock) && found && old.holds(cmd.Flags, cmd.Value) {
+		e.Origin = old.Origin // what the link wrote is still there
+	}
 	insert(tx, e)
 	return e, true, nil
 }

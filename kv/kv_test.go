@@ -27,7 +27,7 @@ type table struct {
 }
 
 func newTable(t testing.TB) *table {
-	s, log := storetest.New(t, Module())
+	s, log := storetest.New(t, Module(), links())
 	return &table{t, s, log, NewEndpoint(s, log, limit)}
 }
 

@@ -22,7 +22,7 @@ type domains struct {
 }
 
 func newDomains(t testing.TB) *domains {
-	s, log := storetest.New(t, catalog.Module("dc1"), session.Module(), Module())
+	s, log := storetest.New(t, catalog.Module("dc1"), session.Module(), Module(), links())
 	d := &domains{&table{t, s, log, NewEndpoint(s, log, limit)}, map[string]rpc.Handler{}}
 	timers := session.NewTimers(s, log, nil)
 	for _, h := range append(catalog.NewEndpoint(s, log, "dc1").Methods(), session.NewEndpoint(s, log, timers).Methods()...) {

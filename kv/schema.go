@@ -18,6 +18,8 @@ const (
 	// floorName is where a reap notes the highest index of what it removed. A restore from
 	// outside, which touches every table, comes without tombstones, and notes itself there.
 	floorName = tableTombstones
+	// originsName is where it is noted that the origin of an entry changed, and nothing else.
+	originsName = tableEntries + ":origins"
 
 	opApply      store.Op = 2
 	opDeleteTree store.Op = 101
@@ -79,7 +81,7 @@ func all[T any](table string) func(v *store.View) iter.Seq[*T] {
 
 func loadEntry(tx *store.Tx, e *Entry) error {
 	if tx.Import {
-		e.ModifyIndex, e.Session = tx.Index, "" // no session is taken over either
+		e.ModifyIndex, e.Session, e.Origin = tx.Index, "", 0 // nor is a session or a link taken over
 		tx.Touch(tableEntries)
 	}
 	tx.Insert(tableEntries, e)

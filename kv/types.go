@@ -18,6 +18,9 @@ type Entry struct {
 	// Time is when the last write was logged, in unix nanoseconds. It stays in this
 	// datacenter and in its snapshots.
 	Time int64 `json:"-" codec:"HanseTime"`
+	// Origin is the CreateIndex of the replication link that wrote the entry last, 0 if it was
+	// somebody else. Nobody but [Mirror] sets it.
+	Origin uint64 `json:"-" codec:"HanseOrigin,omitempty"`
 }
 
 // Tombstone remembers a deleted key.
