@@ -134,7 +134,7 @@ func (f *follower) pages(ctx context.Context) error {
 // page returns the next page once it is proven. One that cannot follow the last comes
 // with errAgain.
 func (f *follower) page(ctx context.Context) (*Page, error) {
-	q := FeedQuery{Prefix: f.scope.link.Source, From: f.feed.cursor}
+	q := FeedQuery{Prefix: f.scope.link.Source, From: f.feed.cursor, Wait: f.heartbeat}
 	for {
 		page, err := f.quietPage(ctx, q)
 		switch {
@@ -198,7 +198,7 @@ func (f *follower) take(ctx context.Context, page *Page) error {
 		rel, ok := f.scope.fromSource(c.Key)
 		switch {
 		case !ok:
-			if mangled(c.Key) {
+			if f.scope.unreadable(c.Key) {
 				f.unreadable(c)
 			}
 		case c.Deleted:
@@ -276,7 +276,7 @@ func (f *follower) arrive(ctx context.Context, page *Page, arrived time.Time) er
 		f.seen.Index = max(f.seen.Index, f.feed.newest)
 	}
 	f.report(held, inFeedOrder(waiting), f.feed.keys)
-	f.status.compared(arrived, applied, len(waiting), held, Heartbeat)
+	f.status.compared(arrived, applied, len(waiting), held, f.heartbeat)
 	return nil
 }
 

@@ -18,6 +18,10 @@ type follower struct {
 	quiet  Quiet
 	log    hclog.Logger
 	status *tracker
+	wishes wishes
+
+	// heartbeat is how long a question to the feed waits for news.
+	heartbeat time.Duration
 
 	// after is the index to wait beyond, 0 to be answered at once.
 	after uint64
@@ -195,7 +199,7 @@ func (f *follower) compare(ctx context.Context, listing *Listing, begin *Page) e
 		f.status.update(func(s *Status) { s.Compared++ })
 		rel, ok := f.scope.fromSource(e.Key)
 		if !ok {
-			if mangled(e.Key) {
+			if f.scope.unreadable(e.Key) {
 				f.mangled[e.Key] = true
 			}
 			continue

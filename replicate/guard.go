@@ -21,6 +21,13 @@ type Guard struct {
 	Allow bool
 }
 
+func (g Guard) validate() error {
+	if g.MaxFraction < 0 || g.MaxFraction > 1 {
+		return fmt.Errorf("max-delete-fraction is %v: use a number from 0 to 1", g.MaxFraction)
+	}
+	return nil
+}
+
 // Pending is what the guard judges: all deletes between the checkpoint and the
 // position of the source's answer.
 type Pending struct {

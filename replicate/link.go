@@ -88,6 +88,17 @@ func (l Link) String() string {
 type scope struct {
 	link       Link
 	statusPath string
+
+	// binary says that names come through whatever bytes they consist of.
+	binary bool
+}
+
+// below cuts the destination's or else the source's prefix off a key.
+func (s scope) below(key string) (rel string, ok bool) {
+	if rel, ok = strings.CutPrefix(key, s.link.Destination); !ok {
+		rel, ok = strings.CutPrefix(key, s.link.Source)
+	}
+	return rel, ok
 }
 
 // mangled reports whether the key contains the replacement character, which is
@@ -113,15 +124,27 @@ func (s scope) digest() string {
 	return hex.EncodeToString(sum[:8])
 }
 
-func (s scope) covers(rel string) bool {
+func (s scope) covers(rel string) bool { return s.excluded(rel) == "" }
+
+// excluded says why a key is left alone, "" if it is not.
+func (s scope) excluded(rel string) string {
 	source := s.link.Source + rel
 	for _, x := range s.link.Excludes {
 		if strings.HasPrefix(source, x) {
-			return false
+			return fmt.Sprintf("keys of the source below %q are excluded", x)
 		}
 	}
-	return !mangled(rel) && !below(s.statusPath, source) && !below(s.statusPath, s.destination(rel))
+	switch {
+	case below(s.statusPath, source), below(s.statusPath, s.destination(rel)):
+		return fmt.Sprintf("checkpoints of replication, below %s, are never copied", s.statusPath)
+	case !s.binary && mangled(rel):
+		return "its name is not UTF-8, which the HTTP API cannot carry"
+	}
+	return ""
 }
+
+// unreadable reports whether the key would be copied if its name could be read.
+func (s scope) unreadable(key string) bool { return !s.binary && mangled(key) }
 
 // below reports whether key is the path or lies in the folder of that name.
 func below(path, key string) bool {

@@ -48,6 +48,16 @@ var linkMetrics = []metric{
 		prometheus.CounterValue, func(s Status) float64 { return float64(s.Deleted) }),
 	linkMetric("bytes_total", "Bytes of values copied.",
 		prometheus.CounterValue, func(s Status) float64 { return float64(s.Bytes) }),
+	linkMetric("conflicts_total", "Keys of the source that somebody else had written at the destination.",
+		prometheus.CounterValue, func(s Status) float64 { return float64(s.Conflicts) }),
+	onlyIf(func(s Status) bool { return !s.LastVerify.IsZero() }, linkMetric("divergent_keys", "Keys that differed at the last verification.",
+		prometheus.GaugeValue, func(s Status) float64 { return float64(s.DivergentKeys) })),
+	linkMetric("keys", "Keys of the link at the destination.",
+		prometheus.GaugeValue, func(s Status) float64 { return float64(s.Keys) }),
+	linkMetric("first_pass_done", "Keys compared by the comparison of everything that is going on.",
+		prometheus.GaugeValue, func(s Status) float64 { return float64(s.Done) }),
+	linkMetric("first_pass_total", "Keys that the comparison of everything will compare, 0 when none is going on.",
+		prometheus.GaugeValue, func(s Status) float64 { return float64(s.Total) }),
 	linkMetric("errors_total", "Attempts that failed.",
 		prometheus.CounterValue, func(s Status) float64 { return float64(s.Errors) }),
 	linkMetric("unreadable_keys", "Keys of the source that cannot be copied because their names are not UTF-8.",
@@ -56,17 +66,20 @@ var linkMetrics = []metric{
 
 var stateDesc = prometheus.NewDesc("hanse_replicate_state", "1 for the state the link is in, 0 for the others.", []string{"link", "state"}, nil)
 
-// Describe makes a Replicator a prometheus.Collector.
-func (r *Replicator) Describe(ch chan<- *prometheus.Desc) {
+// Statuses makes what reports on links a prometheus.Collector.
+type Statuses func() []Status
+
+// Describe implements prometheus.Collector.
+func (Statuses) Describe(ch chan<- *prometheus.Desc) {
 	for _, m := range linkMetrics {
 		ch <- m.desc
 	}
 	ch <- stateDesc
 }
 
-// Collect makes a Replicator a prometheus.Collector.
-func (r *Replicator) Collect(ch chan<- prometheus.Metric) {
-	for _, s := range r.Status() {
+// Collect implements prometheus.Collector.
+func (all Statuses) Collect(ch chan<- prometheus.Metric) {
+	for _, s := range all() {
 		for _, m := range linkMetrics {
 			if v, ok := m.read(s); ok {
 				ch <- prometheus.MustNewConstMetric(m.desc, m.kind, v, s.Link)

@@ -14,10 +14,17 @@ const (
 	Following State = "following" // in step, or applying the latest change
 	Retrying  State = "retrying"  // the last attempt failed
 	Held      State = "held"      // following, but deletes wait for an operator
+
+	// The owner of a link may say that it does not run.
+	Paused   State = "paused"   // for now
+	Refused  State = "refused"  // it would do harm
+	Disabled State = "disabled" // by its settings
 )
 
 // States lists all states.
-func States() []State { return []State{Syncing, Following, Retrying, Held} }
+func States() []State {
+	return []State{Syncing, Following, Retrying, Held, Paused, Refused, Disabled}
+}
 
 // Status is a link's report.
 type Status struct {
@@ -34,13 +41,42 @@ type Status struct {
 	Lag time.Duration
 
 	// Pending is how many differences are known and not yet written. HeldDeletes
-	// is how many of them are deletes that wait for an operator.
+	// is how many of them are deletes that wait for an operator, HeldReason why, and
+	// HeldExamples the names of some.
 	Pending, HeldDeletes int
 	HeldReason           string
+	HeldExamples         []string
+
+	// Keys is how many keys of the link the destination has.
+	Keys int
 
 	// Compared counts the entries seen of the answer being compared, the last one's
 	// after it was.
 	Compared int
+
+	// Done of Total keys were compared by the comparison of everything that is going on;
+	// Total is 0 when there is none, or it is not known. Left is how long the rest may
+	// take, 0 when that is not known.
+	Done, Total int
+	Left        time.Duration
+
+	// KeysRate and BytesRate are keys written and bytes of values copied a second, of the
+	// last ten seconds.
+	KeysRate, BytesRate float64
+
+	// Conflicts counts keys of the source that somebody else had written at the destination,
+	// and ConflictKeys are some of them, by their names there.
+	Conflicts    uint64
+	ConflictKeys []string
+
+	// DivergentKeys is how many keys differed at the last verification that ended, at
+	// LastVerify, DivergentExamples the names of some, and Repaired how many of them were
+	// put right. Verifying says that one is going on.
+	DivergentKeys     int
+	DivergentExamples []string
+	Repaired          int
+	LastVerify        time.Time
+	Verifying         bool
 
 	// Applied, Deleted and Bytes count keys set, keys deleted and bytes of values
 	// copied since New.
@@ -50,10 +86,13 @@ type Status struct {
 	// their names are not UTF-8.
 	Unreadable int
 
-	// Errors counts failed attempts since New, LastError is the latest and stays
-	// after a success. LastSuccess is zero before the first.
+	// Errors counts failed attempts since New, LastError is the latest, of LastErrorAt, and
+	// stays after a success. NextRetry is when the next attempt begins, zero if none is
+	// due. LastSuccess is zero before the first.
 	Errors      uint64
 	LastError   string
+	LastErrorAt time.Time
+	NextRetry   time.Time
 	LastSuccess time.Time
 }
 
@@ -66,6 +105,8 @@ type tracker struct {
 
 	// proof is how long current may be believed after inStep, 0 for ever.
 	proof time.Duration
+
+	rates window
 }
 
 func newTracker(link string) *tracker {
@@ -85,6 +126,7 @@ func (t *tracker) snapshot() Status {
 	if age := time.Since(t.inStep); !t.current || t.proof != 0 && age > t.proof {
 		s.Lag = max(0, age)
 	}
+	s.KeysRate, s.BytesRate = t.rates.perSecond(time.Now())
 	return s
 }
 
@@ -123,6 +165,7 @@ func (t *tracker) queued(n int) {
 // wrote counts a batch by what it added to the checkpoint.
 func (t *tracker) wrote(was, is Checkpoint, n int) {
 	t.update(func(s *Status) {
+		t.rates.add(time.Now(), float64(n), float64(is.Bytes-was.Bytes))
 		s.Pending -= n
 		s.Applied += is.Applied - was.Applied
 		s.Deleted += is.Deleted - was.Deleted
@@ -140,19 +183,21 @@ func (t *tracker) compared(at time.Time, applied uint64, held int, reason string
 	t.status.AppliedIndex = applied
 	t.status.Pending, t.status.HeldDeletes, t.status.HeldReason = held, held, reason
 	if held > 0 {
-		t.status.State, t.current = Held, false
+		t.status.State, t.status.NextRetry, t.current = Held, time.Time{}, false
 		return
 	}
 	t.status.State = Following
+	t.status.NextRetry = time.Time{}
 	t.status.LastSuccess = time.Now()
 	t.current, t.inStep, t.proof = true, at, beat+beat/2
 }
 
-func (t *tracker) failed(err error) {
+// failed notes that an attempt failed, and when the next one begins.
+func (t *tracker) failed(err error, next time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.current = false
 	t.status.State = Retrying
 	t.status.Errors++
-	t.status.LastError = err.Error()
+	t.status.LastError, t.status.LastErrorAt, t.status.NextRetry = err.Error(), time.Now(), next
 }
