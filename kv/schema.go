@@ -81,7 +81,7 @@ func all[T any](table string) func(v *store.View) iter.Seq[*T] {
 
 func loadEntry(tx *store.Tx, e *Entry) error {
 	if tx.Import {
-		e.ModifyIndex, e.Session, e.Origin = tx.Index, "", 0 // nor is a session or a link taken over
+		e.ModifyIndex, e.Session = tx.Index, "" // no session is taken over either; links are, with their keys
 		tx.Touch(tableEntries)
 	}
 	tx.Insert(tableEntries, e)
