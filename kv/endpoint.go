@@ -37,7 +37,7 @@ func NewEndpoint(s *store.Store, log store.Log, limit int) *Endpoint {
 func (e *Endpoint) Methods() []rpc.Handler {
 	return []rpc.Handler{
 		Apply.Handle(e.apply), Get.Handle(e.get), List.Handle(e.list), ListKeys.Handle(e.listKeys),
-		Changes.Handle(e.changes),
+		Changes.Handle(e.changes), EntriesPage.Handle(e.entriesPage),
 	}
 }
 

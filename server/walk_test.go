@@ -91,6 +91,14 @@ func (world) kv(walk map[string]step) {
 	}
 	walk[kv.Changes.Name] = step{guards: key, reads: []readStep{
 		{request: changes(""), shows: "public/key"}, {request: changes("secret/"), shows: "secret/key", secret: true}}}
+	page := func(req kv.PageRequest) func() rpc.Request {
+		return func() rpc.Request { again := req; return &again }
+	}
+	walk[kv.EntriesPage.Name] = step{guards: key, reads: []readStep{
+		{request: page(kv.PageRequest{Count: true}), shows: "public/key"},
+		{request: page(kv.PageRequest{Prefix: "secret/"}), shows: "secret/key", secret: true},
+		{request: page(kv.PageRequest{Keys: []string{"public/key", "secret/key"}}), shows: "public/key"},
+		{request: page(kv.PageRequest{Keys: []string{"secret/key"}}), shows: "secret/key", secret: true}}}
 	apply := func(op kv.Verb, key string) writeStep {
 		return writeStep{rpc.ResourceKey, func() rpc.Request {
 			return &kv.ApplyRequest{Op: op, DirEnt: kv.Entry{Key: key, Session: "11111111-2222-3333-4444-555555555555"}}

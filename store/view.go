@@ -66,6 +66,17 @@ func Rows[T any](v *View, table, index string, args ...any) iter.Seq[T] {
 	return sequence[T](it)
 }
 
+// RowsFrom returns the rows of table whose index has the given value or a higher one, in
+// index order. It goes to the first of them at once, and watches nothing: which rows a bound
+// lets through cannot be watched.
+func RowsFrom[T any](v *View, table, index string, args ...any) iter.Seq[T] {
+	it, err := v.txn.LowerBound(table, index, args...)
+	if err != nil {
+		panic("store: rows of " + table + "." + index + ": " + err.Error())
+	}
+	return sequence[T](it)
+}
+
 // WatchRows watches what [Rows] would return.
 func WatchRows(v *View, table, index string, args ...any) {
 	it, err := v.txn.Get(table, index, args...)
