@@ -92,16 +92,22 @@ func (d *DC) KillLeader(t testing.TB) *Node {
 	return leader
 }
 
+// do asks the running agents one after the other, until one answers without an error.
+func (d *DC) do(method, path, body string) (a *Answer, err error) {
+	err = errors.New("no agent of " + d.Name + " runs")
+	for _, n := range d.Running() {
+		if a, err = n.try(method, path, body); err == nil {
+			return a, nil
+		}
+	}
+	return nil, err
+}
+
 // Put writes a key at any agent that takes it, until one acknowledges it.
 func (d *DC) Put(t testing.TB, key, value string) {
 	t.Helper()
 	Until(t, "put "+key+" in "+d.Name, func() error {
-		err := errors.New("no agent runs")
-		for _, n := range d.Running() {
-			if _, err = n.try(http.MethodPut, kvPath(key, ""), value); err == nil {
-				return nil
-			}
-		}
+		_, err := d.do(http.MethodPut, kvPath(key, ""), value)
 		return err
 	})
 }
