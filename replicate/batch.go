@@ -204,7 +204,7 @@ func (l *ledger) explain(ctx context.Context, err error) error {
 			who = "it now is " + decodeErr.Error()
 		}
 	}
-	return fmt.Errorf("%w (%s, %s): run one daemon per link", err, l.key, who)
+	return fmt.Errorf("%w (%s, %s)", err, l.key, who)
 }
 
 // moved reports whether another daemon wrote the checkpoint since this one did.

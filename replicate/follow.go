@@ -22,6 +22,7 @@ type follower struct {
 
 	// heartbeat is how long a question to the feed waits for news.
 	heartbeat time.Duration
+	hold      *Hold // nil while the link is not known to be this daemon's
 
 	// after is the index to wait beyond, 0 to be answered at once.
 	after uint64

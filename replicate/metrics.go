@@ -30,8 +30,8 @@ func onlyIf(known func(s Status) bool, m metric) metric {
 }
 
 var linkMetrics = []metric{
-	linkMetric("lag_seconds", "Time since the destination last held all that the source was known to have, 0 while it does.",
-		prometheus.GaugeValue, func(s Status) float64 { return s.Lag.Seconds() }),
+	onlyIf(func(s Status) bool { return s.State != Standby }, linkMetric("lag_seconds", "Time since the destination last held all that the source was known to have, 0 while it does.",
+		prometheus.GaugeValue, func(s Status) float64 { return s.Lag.Seconds() })),
 	linkMetric("lag_entries", "Differences known and not yet written, held deletes among them.",
 		prometheus.GaugeValue, func(s Status) float64 { return float64(s.Pending) }),
 	linkMetric("held_deletes", "Deletes that wait for an operator.",

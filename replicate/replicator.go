@@ -27,6 +27,10 @@ type Config struct {
 	Source func(dc string) Source
 	Sink   Sink
 
+	// Lease, if there is one, decides when a link is this daemon's, and has a sink to
+	// write it with instead of Sink.
+	Lease Lease
+
 	// Once ends the run when every link is in step.
 	Once bool
 
@@ -67,7 +71,7 @@ func New(cfg Config) (*Replicator, error) {
 	r := &Replicator{cfg: cfg}
 	for _, link := range cfg.Links {
 		runner, err := NewRunner(RunnerConfig{
-			Link: link, Source: cfg.Source(link.SourceDC), Sink: cfg.Sink,
+			Link: link, Source: cfg.Source(link.SourceDC), Sink: cfg.Sink, Lease: cfg.Lease,
 			CheckpointKey: CheckpointKey(cfg.StatusPath, link), StatusPath: cfg.StatusPath,
 			Guard: cfg.Guard, Delete: true, Quiet: cfg.Quiet, Retry: cfg.Retry, Once: cfg.Once,
 			Writer: cfg.Writer, Log: cfg.Log,

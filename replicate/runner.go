@@ -32,6 +32,10 @@ type RunnerConfig struct {
 	Source Source
 	Sink   Sink
 
+	// Lease, if there is one, decides when the link is this daemon's, and has a sink to
+	// write it with instead of Sink.
+	Lease Lease
+
 	// CheckpointKey is where the sink keeps the checkpoint.
 	CheckpointKey string
 
@@ -145,7 +149,7 @@ func (r *Runner) Run(ctx context.Context) error {
 	failures := 0
 	for ctx.Err() == nil {
 		before := f.status.snapshot()
-		err := f.step(ctx)
+		err := r.step(ctx)
 		now := f.status.snapshot()
 		switch {
 		case ctx.Err() != nil:

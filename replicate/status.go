@@ -14,6 +14,7 @@ const (
 	Following State = "following" // in step, or applying the latest change
 	Retrying  State = "retrying"  // the last attempt failed
 	Held      State = "held"      // following, but deletes wait for an operator
+	Standby   State = "standby"   // waiting for the daemon that has the link to end
 
 	// The owner of a link may say that it does not run.
 	Paused   State = "paused"   // for now
@@ -23,13 +24,17 @@ const (
 
 // States lists all states.
 func States() []State {
-	return []State{Syncing, Following, Retrying, Held, Paused, Refused, Disabled}
+	return []State{Syncing, Following, Retrying, Held, Paused, Refused, Disabled, Standby}
 }
 
 // Status is a link's report.
 type Status struct {
 	Link  string
 	State State
+
+	// Holder is who has the link while this daemon stands by. What else is here is of the
+	// time before: Lag is 0.
+	Holder string
 
 	// SourceIndex is the newest index seen at the source, AppliedIndex the one up to
 	// which everything is at the destination.
@@ -123,6 +128,9 @@ func (t *tracker) snapshot() Status {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.status
+	if s.State == Standby {
+		return s
+	}
 	if age := time.Since(t.inStep); !t.current || t.proof != 0 && age > t.proof {
 		s.Lag = max(0, age)
 	}
@@ -190,6 +198,16 @@ func (t *tracker) compared(at time.Time, applied uint64, held int, reason string
 	t.status.NextRetry = time.Time{}
 	t.status.LastSuccess = time.Now()
 	t.current, t.inStep, t.proof = true, at, beat+beat/2
+}
+
+// stoodBy notes who has the link, and returns who had it before.
+func (t *tracker) stoodBy(holder string) (was string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	was, t.status.Holder = t.status.Holder, holder
+	t.status.State, t.current = Standby, false
+	t.status.Pending, t.status.HeldDeletes, t.status.HeldReason = 0, 0, ""
+	return was
 }
 
 // failed notes that an attempt failed, and when the next one begins.

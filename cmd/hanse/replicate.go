@@ -102,6 +102,15 @@ func (s *replicateSettings) run(ctx context.Context, std stdio, warnings []strin
 	if s.dryRun {
 		cfg.Sink = dryRun{Sink: cfg.Sink, out: std.out}
 	}
+	if s.lock && !cfg.Once {
+		lease := agent.Lease(cfg.Writer, s.lockTTL)
+		defer func() {
+			if err := lease.Close(); err != nil {
+				log.Warn("the locks could not be given back, and run out by themselves", "error", err)
+			}
+		}()
+		cfg.Lease = lease
+	}
 	r, err := replicate.New(cfg)
 	if err != nil {
 		return err

@@ -34,6 +34,8 @@ var replicateKeys = map[string]string{
 	"consul.ssl.key":           "consul-ssl-key",
 	"consul.ssl.server_name":   "consul-ssl-server-name",
 	"kill_signal":              "kill-signal",
+	"lock":                     "lock",
+	"lock_ttl":                 "lock-ttl",
 	"log_level":                "log-level",
 	"max_delete_fraction":      "max-delete-fraction",
 	"max_stale":                "max-stale",

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -108,6 +109,8 @@ type dc struct {
 	name, addr string
 	process    *process
 	client     *api.Client
+
+	metricsPort int // of its daemon, 0 for 9107
 }
 
 func startDC(t *testing.T, name, ip string, more ...string) *dc {
@@ -211,7 +214,9 @@ func (d *dc) replicate(t *testing.T, args ...string) *process {
 	return p
 }
 
-func (d *dc) metrics() string { return strings.TrimSuffix(d.addr, ":8500") + ":9107" }
+func (d *dc) metrics() string {
+	return fmt.Sprintf("%s:%d", strings.TrimSuffix(d.addr, ":8500"), cmp.Or(d.metricsPort, 9107))
+}
 
 // metric reads one series of the daemon, "" when it is absent.
 func (d *dc) metric(t *testing.T, series string) string {

@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/hanse-project/hanse/replicate"
+	replicatehttp "github.com/hanse-project/hanse/replicate/http"
 )
 
 // replicateSettings is what flags and files say.
@@ -31,6 +32,8 @@ type replicateSettings struct {
 	retryEnabled          bool
 	retry                 replicate.Retry
 	statusPath            string
+	lock                  bool
+	lockTTL               time.Duration
 
 	metricsAddr    string
 	pidFile        string
@@ -67,6 +70,8 @@ func replicateFlags(fs *flag.FlagSet) *replicateSettings {
 	fs.DurationVar(&s.maxStale, "max-stale", 0, "Let any server of the source answer that is at most this `duration` behind.")
 	fs.Var(&s.quiet, "wait", "Wait until the source was quiet for `min[:max]`, but not beyond max, which\n      is four times min by default.")
 	fs.StringVar(&s.statusPath, "status-dir", replicate.DefaultStatusPath, "The `path` in the key/value store below which checkpoints are kept;\n      "+replicate.DefaultStatusPath+" by default.")
+	fs.BoolVar(&s.lock, "lock", true, "Lock each link, so that of several daemons one is active and the next takes\n      over; on by default. A run with -once or -dry-run locks nothing.")
+	fs.DurationVar(&s.lockTTL, "lock-ttl", replicatehttp.DefaultLockTTL, "The `duration` after which the lock of a daemon that fell silent runs out; 10s\n      by default, and at least. It can take twice as long.")
 	fs.StringVar(&s.metricsAddr, "metrics-addr", "", "The `address` to serve Prometheus metrics at, such as 127.0.0.1:9107.")
 	fs.StringVar(&s.pidFile, "pid-file", "", "The `path` of a file to keep our process ID in.")
 	fs.Var(&s.logLevel, "log-level", "The `level` of the log: trace, debug, info (the default), warn or err.")

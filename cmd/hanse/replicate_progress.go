@@ -56,7 +56,7 @@ func (p *progress) draw(line string) {
 // counter tells how many entries the comparison of the link of that number will see.
 type counter func(ctx context.Context, link int) (int, error)
 
-// Run draws until every link has been in step or held once, or ctx ends.
+// Run draws until every link has been in step or held once, or stands by, or ctx ends.
 func (p *progress) Run(ctx context.Context, status func() []replicate.Status, count counter) {
 	if !p.terminal {
 		return
@@ -73,7 +73,7 @@ func (p *progress) Run(ctx context.Context, status func() []replicate.Status, co
 		}
 		all := status()
 		i := slices.IndexFunc(all, func(s replicate.Status) bool {
-			return s.State != replicate.Held && s.LastSuccess.IsZero()
+			return s.State != replicate.Held && s.State != replicate.Standby && s.LastSuccess.IsZero()
 		})
 		if i < 0 {
 			return

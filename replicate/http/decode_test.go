@@ -67,7 +67,7 @@ func FuzzDecodeEntries(f *testing.F) {
 }
 
 func TestDecodeTxn(t *testing.T) {
-	ops := []txnOp{{txnKV{Verb: "cas", Key: "status/x"}}, {txnKV{Verb: "set", Key: "config/a"}}}
+	ops := []txnOp{{txnKV{Verb: "cas", Key: "status/x"}}, {txnKV{Verb: "set", Key: "config/a"}}, {txnKV{Verb: checkSession, Key: "status/x/.lock"}}}
 	for _, c := range []struct {
 		name, body string
 		index      uint64
@@ -78,6 +78,9 @@ func TestDecodeTxn(t *testing.T) {
 		{"the record was moved", `{"Results":null,"Errors":[{"OpIndex":0,"What":"failed to set key \"status/x\", index is stale"}]}`, 0, "moved", true},
 		{"the record may not be written", `{"Results":null,"Errors":[{"OpIndex":0,"What":"Permission denied"}]}`, 0, `cas of "status/x": Permission denied`, false},
 		{"a key may not be written", `{"Results":null,"Errors":[{"OpIndex":1,"What":"Permission denied"}]}`, 0, `set of "config/a": Permission denied`, false},
+		{"the lock may not be read", `{"Results":null,"Errors":[{"OpIndex":2,"What":"Permission denied"}]}`, 0, `check-session of "status/x/.lock": Permission denied`, false},
+		{"the lock is another's", `{"Results":null,"Errors":[{"OpIndex":2,"What":"failed session check for key \"status/x/.lock\": current session \"b\" != session \"a\""}]}`, 0, "lock of the link was lost", false},
+		{"the lock is gone", `{"Results":null,"Errors":[{"OpIndex":2,"What":"failed to check session \"a\" on key \"status/x/.lock\": key doesn't exist"}]}`, 0, "lock of the link was lost", false},
 		{"an error of no operation", `{"Results":null,"Errors":[{"OpIndex":9,"What":"why"}]}`, 0, "refused: why", false},
 		{"neither", `{"Results":[],"Errors":null}`, 0, "neither", false},
 		{"cut", `{"Results":[`, 0, "unexpected EOF", false},

@@ -9,11 +9,15 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/hanse-project/hanse/replicate"
 )
+
+// checkSession is the verb of an operation that fails if a key is not locked by a session.
+const checkSession = "check-session"
 
 // What a server takes as one transaction, unless it is configured otherwise.
 const (
@@ -22,7 +26,10 @@ const (
 )
 
 // Sink writes to the agent's own datacenter.
-type Sink struct{ agent *Agent }
+type Sink struct {
+	agent *Agent
+	fence *txnOp // after the record in every transaction: it fails where a lock was lost
+}
 
 // Sink returns the sink for the agent's own datacenter.
 func (a *Agent) Sink() *Sink { return &Sink{agent: a} }
@@ -58,7 +65,12 @@ func (s *Sink) Load(ctx context.Context, key string) ([]byte, uint64, error) {
 
 // Limits implements replicate.Sink.
 func (s *Sink) Limits() replicate.Limits {
-	return replicate.Limits{Ops: txnOps, Bytes: txnBytes - len("[]")}
+	limits := replicate.Limits{Ops: txnOps, Bytes: txnBytes - len("[]")}
+	if s.fence != nil {
+		limits.Ops--
+		limits.Bytes -= s.Cost(replicate.Op{Key: s.fence.KV.Key}) + len(`,"Session":""`) + keyCost(s.fence.KV.Session)
+	}
+	return limits
 }
 
 // Cost implements replicate.Sink: the most that the operation takes in a transaction's
@@ -86,6 +98,8 @@ type txnKV struct {
 	Value []byte `json:",omitempty"`
 	Flags uint64 `json:",omitempty"`
 	Index uint64 `json:",omitempty"`
+
+	Session string `json:",omitempty"`
 }
 
 // Apply implements replicate.Sink.
@@ -94,6 +108,9 @@ func (s *Sink) Apply(ctx context.Context, b replicate.Batch) (uint64, error) {
 		return s.applyLarge(ctx, b.Record, b.Ops[0])
 	}
 	ops := []txnOp{{txnKV{Verb: "cas", Key: b.Record.Key, Value: b.Record.Value, Index: b.Record.Index}}}
+	if s.fence != nil {
+		ops = append(ops, *s.fence)
+	}
 	for _, op := range b.Ops {
 		if op.Kind == replicate.DeleteKey {
 			ops = append(ops, txnOp{txnKV{Verb: "delete", Key: op.Key}})
@@ -153,6 +170,12 @@ type txnError struct {
 	What    string
 }
 
+// fences reports whether the error says that the lock is not the session's any more.
+func (e txnError) fences(ops []txnOp) bool {
+	return e.OpIndex >= 0 && e.OpIndex < len(ops) && ops[e.OpIndex].KV.Verb == checkSession &&
+		(strings.Contains(e.What, "session check") || strings.Contains(e.What, "check session"))
+}
+
 // transact returns the modify index of the first operation's key.
 func (s *Sink) transact(ctx context.Context, ops []txnOp) (uint64, error) {
 	body, err := json.Marshal(ops)
@@ -181,6 +204,9 @@ func decodeTxn(body io.Reader, ops []txnOp) (uint64, error) {
 	var answer txnAnswer
 	if err := json.NewDecoder(body).Decode(&answer); err != nil {
 		return 0, fmt.Errorf("decode answer: %w", whole(err))
+	}
+	if slices.ContainsFunc(answer.Errors, func(e txnError) bool { return e.fences(ops) }) {
+		return 0, replicate.ErrLost
 	}
 	var errs []error
 	for _, e := range answer.Errors {
