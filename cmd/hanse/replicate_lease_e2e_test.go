@@ -16,12 +16,21 @@ type daemon struct {
 	at *dc // its metrics are asked for there
 }
 
+// twoDCsOfShortSessions are those whose destination lets a session be short, as -lock-ttl asks.
+func twoDCsOfShortSessions(t *testing.T) (source, sink *dc) {
+	t.Helper()
+	net := freeNet(t)
+	source, sink = startDC(t, "shanghai", net+".1"), startDC(t, "beijing", net+".2", "-hcl", `session_ttl_min = "1s"`)
+	sink.joins(t, source)
+	return source, sink
+}
+
 // daemon starts one without waiting for anything.
 func (d *dc) daemon(t *testing.T, port int, args ...string) daemon {
 	t.Helper()
 	at := *d
 	at.metricsPort = port
-	return daemon{start(t, append([]string{"replicate", "-http-addr", d.addr, "-metrics-addr", at.metrics()}, args...)...), &at}
+	return daemon{start(t, append([]string{"replicate", "-http-addr", d.addr, "-metrics-addr", at.metrics(), "-lock-ttl", "2s"}, args...)...), &at}
 }
 
 // awaitState waits until the daemon's metrics show the link in a state.
@@ -49,7 +58,7 @@ func (d *dc) holders(t *testing.T) string {
 func (p *process) name() string { return fmt.Sprintf("/%d\n", p.cmd.Process.Pid) }
 
 func TestReplicateTakesOver(t *testing.T) {
-	source, sink := twoDCs(t)
+	source, sink := twoDCsOfShortSessions(t)
 	source.fill(t, "config/", 50)
 	arrives := func(value string) {
 		t.Helper()
@@ -96,13 +105,12 @@ func TestReplicateTakesOver(t *testing.T) {
 
 // TestReplicateThatWasFrozenWritesNoMore: the daemon does not know that its session is gone.
 func TestReplicateThatWasFrozenWritesNoMore(t *testing.T) {
-	source, sink := twoDCs(t)
+	source, sink := twoDCsOfShortSessions(t)
 	source.fill(t, "config/", 20)
 	first := sink.daemon(t, 9107, "-prefix", feedLink)
 	first.awaitState(t, feedLink, "following")
 	first.signal(t, syscall.SIGSTOP)
 	second := sink.daemon(t, 9108, "-prefix", feedLink)
-	second.awaitState(t, feedLink, "following")
 	source.put(t, "config/new", "while it is frozen", 0)
 	await(t, "the change arrives", func() bool { return sink.contents(t, "config/")["new"] != "" })
 	wrote := sink.checkpoint(t).Writer
@@ -118,7 +126,7 @@ func TestReplicateThatWasFrozenWritesNoMore(t *testing.T) {
 
 // TestReplicateOutlastsItsSession: somebody ends it, and nobody else is there.
 func TestReplicateOutlastsItsSession(t *testing.T) {
-	source, sink := twoDCs(t)
+	source, sink := twoDCsOfShortSessions(t)
 	source.fill(t, "config/", 20)
 	p := sink.daemon(t, 9107, "-prefix", feedLink)
 	p.awaitState(t, feedLink, "following")
@@ -135,7 +143,7 @@ func TestReplicateOutlastsItsSession(t *testing.T) {
 }
 
 func TestReplicateLocksLinkByLink(t *testing.T) {
-	source, sink := twoDCs(t)
+	source, sink := twoDCsOfShortSessions(t)
 	for _, prefix := range []string{"a/", "b/", "c/"} {
 		source.put(t, prefix+"x", "1", 0)
 	}
@@ -145,5 +153,6 @@ func TestReplicateLocksLinkByLink(t *testing.T) {
 	second.awaitState(t, "c/@shanghai", "following")
 	second.awaitState(t, "b/@shanghai", "standby")
 	third := sink.daemon(t, 9109, "-prefix", "c/@shanghai", "-lock=false")
+	source.put(t, "c/x", "2", 0)
 	third.awaitState(t, "c/@shanghai", "following")
 }
