@@ -108,7 +108,7 @@ func differing(names []string, path string, old, new reflect.Value) []string {
 // settings are the names of settings, and the beginnings of such names, that do not
 // follow from those of the fields.
 var settings = map[string]string{
-	"Server": "server", "UI": "ui_config.enabled", "DevMode": "-dev",
+	"Server": "server", "Links": "replicate", "UI": "ui_config.enabled", "DevMode": "-dev",
 	"AdvertiseAddrLAN": "advertise_addr", "AdvertiseAddrWAN": "advertise_addr_wan", "ClientAddrs": "client_addr",
 	"SerfBindAddrLAN": "serf_lan", "SerfBindAddrWAN": "serf_wan", "TranslateWANAddr": "translate_wan_addrs",
 	"HTTPAddrs": "addresses.http", "HTTPSAddrs": "addresses.https", "DNSAddrs": "addresses.dns",

@@ -64,6 +64,10 @@ func (a *Agent) openServer(lock *consensus.DirLock) error {
 	if err != nil {
 		return err
 	}
+	links, err := ReadLinks(cfg)
+	if err != nil {
+		return err
+	}
 	s, err := server.New(server.Config{
 		Datacenter: cfg.Datacenter, NodeName: cfg.NodeName, NodeID: a.nodeID,
 		DataDir: cfg.DataDir, Lock: lock,
@@ -82,7 +86,7 @@ func (a *Agent) openServer(lock *consensus.DirLock) error {
 		LAN: a.lan, UserEvent: a.openEvents(), WAN: a.wan, Port: port,
 		Advertise: &net.TCPAddr{IP: net.ParseIP(cfg.AdvertiseAddrLAN), Port: tags.Port},
 		Dialer:    a.dialer(), TLS: func() *tls.Config { return a.certs.rpc.Server() }, RequireTLS: cfg.TLS.InternalRPC.VerifyIncoming,
-		Mesh: cfg.Connect.Enabled, CAConfig: cfg.Connect.CAConfig, Entries: entries,
+		Mesh: cfg.Connect.Enabled, CAConfig: cfg.Connect.CAConfig, Entries: entries, Links: links,
 		Resolver: rpc.AllowAll{}, Registerer: a.metrics, DropGauges: a.metrics.Drop, Log: a.log,
 	})
 	if err != nil {

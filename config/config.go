@@ -101,6 +101,7 @@ type Config struct {
 	Connect                 Connect
 	BootstrapEntries        []Definition // config entries that a leader writes if they are not there
 	Watches                 []Definition // watches, likewise
+	Links                   []Definition // replication links that the leader runs, likewise
 
 	// Versions of the protocols spoken.
 	Protocol     int
@@ -263,7 +264,7 @@ type Connect struct {
 
 // Definition is a service, a check or a watch as it stood in a file.
 type Definition struct {
-	Kind   string         // "service", "check", or "watches[0]" and so on
+	Kind   string         // "service", "check", or "watches[0]", "replicate[0]" and so on
 	Source string         // the file
 	Body   map[string]any // as decoded, names as written
 }

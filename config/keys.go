@@ -290,6 +290,20 @@ func watches(name string) key {
 	}}
 }
 
+// links keeps replication links as they are written, each under its place in the file.
+func links(name string) key {
+	return key{name, object, func(d *draft, v any) error {
+		bodies, err := toObjects(v)
+		if err != nil {
+			return err
+		}
+		for _, body := range bodies {
+			d.Links = append(d.Links, Definition{Kind: fmt.Sprintf("%s[%d]", name, len(d.Links)), Source: d.origin[name], Body: body})
+		}
+		return nil
+	}}
+}
+
 // index builds the table; it takes single keys and groups of them.
 func index(items ...any) map[string]key {
 	out := map[string]key{}

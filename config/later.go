@@ -1,10 +1,5 @@
 package config
 
-import (
-	"fmt"
-	"slices"
-)
-
 // later is what some Consul release knew and Hanse does not support yet, or no
 // longer needs. Such a key, and all below it, is named in a warning that ends
 // with the note. Nothing else happens.
@@ -91,30 +86,4 @@ func notes(groups map[string][]string) map[string]string {
 		}
 	}
 	return out
-}
-
-var linkKeys = []string{
-	"source_datacenter", "prefix", "destination_prefix", "exclude", "token", "delete",
-	"max_delete_fraction", "rate_limit", "enabled",
-}
-
-// links reads the replicate stanza far enough to find misspellings.
-func links(name string) key {
-	return key{name, object, func(d *draft, v any) error {
-		stanzas, err := toObjects(v)
-		if err != nil {
-			return err
-		}
-		for _, stanza := range stanzas {
-			for k := range stanza {
-				if !slices.Contains(linkKeys, k) {
-					return fmt.Errorf("has an unknown key %q: did you mean %q?", k, Nearest(k, linkKeys))
-				}
-			}
-		}
-		if len(stanzas) > 0 {
-			d.warn("%s: %s: links inside the agent are not supported yet: run `hanse replicate` beside it", d.origin[name], name)
-		}
-		return nil
-	}}
 }

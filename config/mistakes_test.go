@@ -129,7 +129,7 @@ func TestMistakesNameKeyAndFix(t *testing.T) {
 		{`cert_file = "x"`, "tls.internal_rpc", "belong together"},
 		{`tls { defaults { tls_min_version = "SSLv3" } }`, "tls.internal_rpc.tls_min_version", "TLSv1_2"},
 		{`service = "web"`, "service", "object"},
-		{`replicate { prefx = "config/" }`, "replicate", `"prefix"`},
+		{`replicate = "config/"`, "replicate", "object"},
 	} {
 		base := `server = true node_name = "n" bind_addr = "127.0.0.1" data_dir = "/nowhere/hanse" `
 		f, err := parse("-hcl", base, "-hcl", c.hcl)

@@ -360,6 +360,9 @@ func (d *draft) advise() {
 	if d.ACL.Enabled {
 		d.warn("%s: acl.enabled is true, and access rules are not here yet: every request is allowed", d.origin["acl.enabled"])
 	}
+	if len(d.Links) > 0 && !d.Server {
+		d.warn("%s: replicate has no effect here: only servers run replication links", d.origin["replicate"])
+	}
 	if !dnsName(d.NodeName) {
 		d.warn("node_name %q cannot be looked up over DNS: use letters, digits and dashes, at most 63", d.NodeName)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/hanse-project/hanse/mesh/entry"
 	"github.com/hanse-project/hanse/operator"
 	"github.com/hanse-project/hanse/query"
+	"github.com/hanse-project/hanse/replicate/link"
 	"github.com/hanse-project/hanse/rpc"
 	"github.com/hanse-project/hanse/session"
 	"github.com/hanse-project/hanse/store"
@@ -27,11 +28,12 @@ type domains struct {
 	kv       *kv.Endpoint
 	sessions *session.Timers
 	places   *coordinate.Endpoint
+	links    *link.Manager
 }
 
 func newDomains(datacenter string, reg prometheus.Registerer) (*domains, error) {
 	s, err := store.New(catalog.Module(datacenter), coordinate.Module(), session.Module(), kv.Module(), txn.Module(), query.Module(),
-		entry.Module(), mesh.Module(), operator.Module())
+		entry.Module(), mesh.Module(), operator.Module(), link.Module())
 	if err != nil {
 		return nil, err
 	}
@@ -50,6 +52,7 @@ func (s *Server) handlers(d *domains) []rpc.Handler {
 	d.places = coordinate.NewEndpoint(coordinate.Config{
 		Store: d.store, Log: s.node, Datacenters: gossip.places, Logger: s.cfg.Log.Named("coordinate"),
 	})
+	d.links = link.NewManager(link.ManagerConfig{Store: d.store, Datacenter: s.cfg.Datacenter, Caller: inside{s}})
 	endpoints := []interface{ Methods() []rpc.Handler }{
 		d.kv,
 		services,
@@ -67,6 +70,7 @@ func (s *Server) handlers(d *domains) []rpc.Handler {
 		}),
 		entry.NewEndpoint(d.store, s.node),
 		mesh.NewEndpoint(d.store, s.node, s.cfg.Datacenter, s.cfg.Mesh),
+		link.NewEndpoint(d.store, s.node, s.cfg.Datacenter, d.links),
 		operator.NewEndpoint(operator.Config{
 			Log: s.node, Pools: gossip, Store: d.store, Proposer: s.node, Defaults: s.cfg.Autopilot,
 			Pilot: func() *autopilot.State { return s.pilot.State() }, Progress: s.progress, Forward: s.askKeyring,
@@ -97,6 +101,14 @@ func (s *Server) leaderOf(ctx context.Context, dc string) (string, error) {
 		return "", err
 	}
 	return *addr, nil
+}
+
+// inside is the method table as the [rpc.Caller] of what stands in it.
+type inside struct{ server *Server }
+
+// Call implements [rpc.Caller].
+func (i inside) Call(ctx context.Context, m *rpc.Info, req rpc.Request, newReply func() any) (any, error) {
+	return i.server.table.Call(ctx, m, req, newReply)
 }
 
 // elsewhere is the [rpc.Caller] of one other datacenter, for methods that a server

@@ -25,6 +25,7 @@ import (
 	"github.com/hanse-project/hanse/mesh"
 	"github.com/hanse-project/hanse/mesh/entry"
 	"github.com/hanse-project/hanse/operator"
+	"github.com/hanse-project/hanse/replicate/link"
 	"github.com/hanse-project/hanse/rpc"
 	"github.com/hanse-project/hanse/wan"
 )
@@ -79,6 +80,9 @@ type Config struct {
 	CAConfig map[string]any
 	// Entries are config entries that a leader writes if they are not there.
 	Entries []*entry.Entry
+	// Links are the replication links of the configuration, which a leader makes those that
+	// there are.
+	Links []link.Link
 
 	Resolver   rpc.Resolver
 	Registerer prometheus.Registerer

@@ -25,6 +25,7 @@ import (
 	"github.com/hanse-project/hanse/mesh/entry"
 	"github.com/hanse-project/hanse/operator"
 	"github.com/hanse-project/hanse/query"
+	"github.com/hanse-project/hanse/replicate/link"
 	"github.com/hanse-project/hanse/rpc"
 	"github.com/hanse-project/hanse/session"
 )
@@ -141,6 +142,8 @@ func populate(t *testing.T, s *Server) world {
 	for _, name := range []string{"public-service", "secret-service"} {
 		do(&entry.Apply.Info, &entry.ApplyRequest{Entry: defaults(name)})
 	}
+	do(&link.Order.Info, &link.OrderRequest{Verb: link.Set, Name: "public-link", Fields: []string{"source_datacenter", "prefix", "enabled"},
+		Link: link.Link{SourceDatacenter: "beijing", Prefix: "from/"}})
 	create := func(node string) string {
 		return *do(&session.Apply.Info, &session.ApplyRequest{Op: session.Create, Session: session.Session{Node: node}}).(*string)
 	}
@@ -179,6 +182,7 @@ func state(t *testing.T, s *Server) string {
 	for name, req := range map[string]rpc.Request{
 		kv.List.Name: &kv.KeyRequest{}, catalog.NodeDump.Name: &catalog.DCSpecificRequest{},
 		session.List.Name: &session.SpecificRequest{}, query.List.Name: &catalog.DCSpecificRequest{}, entry.ListAll.Name: &entry.ListAllRequest{}, mesh.ListRoots.Name: &mesh.RootsRequest{}, operator.GetConfiguration.Name: &operator.DCRequest{},
+		link.List.Name: &link.ListRequest{},
 	} {
 		text, _, err := ask(t, s, name, "", req)
 		if err != nil {

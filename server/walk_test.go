@@ -15,6 +15,7 @@ import (
 	"github.com/hanse-project/hanse/mesh/entry"
 	"github.com/hanse-project/hanse/operator"
 	"github.com/hanse-project/hanse/query"
+	"github.com/hanse-project/hanse/replicate/link"
 	"github.com/hanse-project/hanse/rpc"
 	"github.com/hanse-project/hanse/session"
 	"github.com/hanse-project/hanse/txn"
@@ -74,6 +75,7 @@ func (w world) walk() map[string]step {
 	w.entries(walk)
 	w.mesh(walk)
 	w.operator(walk)
+	w.links(walk)
 	return walk
 }
 
@@ -365,6 +367,27 @@ func (w world) mesh(walk map[string]step) {
 		}}
 	}
 	walk[mesh.Sign.Name] = step{writes: []writeStep{sign("secret-service")}, allowed: []writeStep{sign("public-service")}}
+}
+
+func (world) links(walk map[string]step) {
+	key := []rpc.Resource{rpc.ResourceKey}
+	walk[link.List.Name] = step{reads: []readStep{
+		{request: func() rpc.Request { return &link.ListRequest{Status: true} }, shows: "public-link"}}}
+	walk[link.Explain.Name] = step{guards: key, reads: []readStep{
+		{request: func() rpc.Request { return &link.ExplainRequest{Key: "public/key"} }, shows: "public/key"},
+		{request: func() rpc.Request { return &link.ExplainRequest{Key: "secret/key"} }, shows: "secret/key", secret: true}}}
+	order := func(guard rpc.Resource, verb link.Verb, prefix string) writeStep {
+		return writeStep{guard, func() rpc.Request {
+			req := &link.OrderRequest{Verb: verb, Name: "public-link", Fields: []string{"source_datacenter", "prefix", "destination_prefix", "enabled"}}
+			req.Link = link.Link{SourceDatacenter: "beijing", Prefix: "from/", DestinationPrefix: prefix}
+			return req
+		}}
+	}
+	writes := []writeStep{order(rpc.ResourceKey, link.Set, "secret/"), order(rpc.ResourceKey, link.Set, "sec")}
+	for _, verb := range []link.Verb{link.Set, link.Remove, link.Pause, link.Resume, link.Resync, link.Approve, link.Reject, link.Verify} {
+		writes = append(writes, order(rpc.ResourceOperator, verb, "public/"))
+	}
+	walk[link.Order.Name] = step{writes: writes, allowed: []writeStep{order(rpc.ResourceKey, link.Set, "public/")}}
 }
 
 func (world) operator(walk map[string]step) {

@@ -64,5 +64,6 @@ func loadConfig(format string, paths []string) (warnings []string, err error) {
 	}
 	_, wrong := watch.ParseAll(cfg.Watches)
 	_, mistaken := agent.ReadMesh(cfg)
-	return warnings, errors.Join(err, local.Validate(cfg), wrong, mistaken)
+	_, broken := agent.ReadLinks(cfg)
+	return warnings, errors.Join(err, local.Validate(cfg), wrong, mistaken, broken)
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"reflect"
 	"regexp"
 	"strings"
 	"time"
@@ -104,16 +105,44 @@ func (l *Link) elsewhere(other *Link) bool {
 	return l.SourceDatacenter != other.SourceDatacenter || l.Prefix != other.Prefix || l.DestinationPrefix != other.DestinationPrefix
 }
 
-// fits refuses a link that cannot stand beside the others of its datacenter.
-func (l *Link) fits(others []*Row, datacenter string) error {
-	beside := []replicate.Link{}
-	for _, r := range others {
-		if r.Name != l.Name {
-			beside = append(beside, r.engine())
+// same reports whether the settings are equal.
+func (l *Link) same(other *Link) bool {
+	return reflect.DeepEqual(l.settings(), other.settings())
+}
+
+// settings is the link without what the log added to it, and with one way to write that
+// nothing is excluded.
+func (l *Link) settings() Link {
+	s := *l
+	s.CreateIndex, s.ModifyIndex = 0, 0
+	if len(s.Exclude) == 0 {
+		s.Exclude = nil
+	}
+	return s
+}
+
+// Beside refuses a link that cannot stand beside those others of its datacenter.
+func (l *Link) Beside(others []Link, datacenter string) error {
+	beside := make([]replicate.Link, 0, len(others)+1)
+	for _, o := range others {
+		if o.Name == l.Name {
+			return rpc.Conflict(fmt.Sprintf("there are two links called %q: give each a name of its own", l.Name))
 		}
+		beside = append(beside, o.engine())
 	}
 	if err := replicate.CheckLinks(append(beside, l.engine()), datacenter, replicate.DefaultStatusPath); err != nil {
 		return rpc.Conflict(fmt.Sprintf("link %q does not fit beside the others: %v", l.Name, err))
 	}
 	return nil
+}
+
+// fits is [Link.Beside] for a link that may be there already.
+func (l *Link) fits(rows []*Row, datacenter string) error {
+	var others []Link
+	for _, r := range rows {
+		if r.Name != l.Name {
+			others = append(others, r.Link)
+		}
+	}
+	return l.Beside(others, datacenter)
 }
