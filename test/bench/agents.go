@@ -193,6 +193,8 @@ func until(ctx context.Context, try func() error) error {
 type setup struct {
 	agents []*agent
 	links  []*link
+	// mirrored says that the copy of a [mirror] is there.
+	mirrored bool
 }
 
 // carried is how many bytes the links let through.

@@ -1,6 +1,6 @@
 // Command bench measures how fast and how small Hanse is.
 //
-//	go run ./test/bench [-run REGEXP] [-short] [-for TIME] [-bin PATH] [-list]
+//	go run ./test/bench [-run REGEXP] [-short] [-for TIME] [-bin PATH] [-list] [-million]
 //
 // It builds the agent, starts datacenters of separate processes on 127.0.0.1 with their
 // data on the disk of the checkout, and prints what it measured beside the target and

@@ -22,6 +22,7 @@ type bench struct {
 	bin    string        // the agent
 	span   time.Duration // of one row under load
 	repeat int           // of a row that happens once, such as an election
+	short  bool
 	out    *report
 }
 
@@ -37,6 +38,9 @@ type row struct {
 	name string
 	run  func(b *bench, s *setup) error
 }
+
+// million adds the rows of a million keys.
+var million = flag.Bool("million", false, "measure a link of a million keys, too: that takes minutes, and 12 GB of memory")
 
 func main() {
 	run := flag.String("run", "", "measure only rows whose \"section/name\" matches this `regexp`")
@@ -62,7 +66,7 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	b := &bench{ctx: ctx, bin: *bin, span: 5 * time.Second, repeat: 5, out: &report{w: os.Stdout}}
+	b := &bench{ctx: ctx, bin: *bin, span: 5 * time.Second, repeat: 5, short: *short, out: &report{w: os.Stdout}}
 	if *short {
 		b.span, b.repeat = time.Second, 2
 	}
@@ -81,16 +85,22 @@ func exitOn(err error) {
 
 // sections are all rows, in the order in which they are printed.
 func sections() []section {
-	return []section{
+	all := []section{
 		referenceSection(),
 		loadSection("one server", 1),
 		loadSection("three servers", 3),
 		dnsSection(),
 		serviceSection(),
 		wanSection(),
+		mirrorSection("a link, 80 ms", byLink),
+		mirrorSection("the daemon, 80 ms", byDaemon),
 		lifeSection(),
 		sizeSection(),
 	}
+	if *million {
+		all = append(all, millionSection())
+	}
+	return all
 }
 
 func (b *bench) measure(selected *regexp.Regexp) (err error) {
@@ -104,6 +114,9 @@ func (b *bench) measure(selected *regexp.Regexp) (err error) {
 		if err := b.section(s, selected); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", s.name, err))
 		}
+	}
+	if !*million {
+		fmt.Fprintln(b.out.w, "\nnot measured: a link of a million keys (-million)")
 	}
 	return errors.Join(errs...)
 }

@@ -24,7 +24,6 @@ func wanSection() section {
 		{"put", remoteRow{what: "?dc= put, added to the RTT: p50; p99", target: "2 ms", consul: "2.6 ms", request: func(buf []byte, _, n int) []byte {
 			return appendPut(buf, "/v1/kv/bench/far/"+strconv.Itoa(n%1000)+"?dc=beijing", value)
 		}}.run},
-		{"replicate", measureReplicate},
 		{"cut", measureCut},
 	}}
 }
@@ -32,7 +31,7 @@ func wanSection() section {
 // openWAN starts two datacenters of three servers. The server ports of each are reached
 // by the other through links; gossip is not, so that it finds no cut.
 func openWAN(b *bench, s *setup) error {
-	conf := map[string]any{"advertise_addr_wan": farIP, "serf_wan": farIP}
+	conf := map[string]any{"advertise_addr_wan": farIP, "serf_wan": farIP, "enable_debug": true}
 	shanghai, err := b.datacenter(s, "shanghai", 3, conf)
 	if err != nil {
 		return err
