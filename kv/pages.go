@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
@@ -53,21 +54,23 @@ type Page struct {
 const pageBytes = 1 << 20
 
 func (e *Endpoint) entriesPage(_ context.Context, call *rpc.Call, req *PageRequest) (*Page, error) {
-	limit := req.Limit
 	switch {
-	case limit < 0 || limit > MaxChanges:
-		return nil, rpc.Invalid(fmt.Sprintf("limit is %d: use 1 to %d", limit, MaxChanges))
+	case req.Limit < 0 || req.Limit > MaxChanges:
+		return nil, rpc.Invalid(fmt.Sprintf("limit is %d: use 1 to %d", req.Limit, MaxChanges))
 	case len(req.Keys) > MaxChanges:
 		return nil, rpc.Invalid(fmt.Sprintf("%d keys are asked for: use at most %d", len(req.Keys), MaxChanges))
-	case limit == 0:
-		limit = DefaultChanges
 	}
-	v := e.store.Read(nil)
+	return ReadPage(e.store.Read(nil), req, func(key string) bool { return call.Keep(rpc.ResourceKey, key) }), nil
+}
+
+// ReadPage is the page of those keys that keep lets through.
+func ReadPage(v *store.View, req *PageRequest, keep func(key string) bool) *Page {
+	limit := cmp.Or(req.Limit, DefaultChanges)
 	rep := &Page{Entries: []PageEntry{}}
 	rep.Index = tableIndex(v)
 	size := 0
 	for row := range req.rows(v) {
-		if !call.Keep(rpc.ResourceKey, row.Key) {
+		if !keep(row.Key) {
 			continue
 		}
 		if len(rep.Entries) == limit || size >= pageBytes {
@@ -79,12 +82,12 @@ func (e *Endpoint) entriesPage(_ context.Context, call *rpc.Call, req *PageReque
 	}
 	if req.Count {
 		for row := range below(v, req.Prefix, "") {
-			if call.Keep(rpc.ResourceKey, row.Key) {
+			if keep(row.Key) {
 				rep.Total++
 			}
 		}
 	}
-	return rep, nil
+	return rep
 }
 
 // rows are the entries that the request is about.
