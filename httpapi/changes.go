@@ -3,7 +3,6 @@ package httpapi
 import (
 	"net/http"
 	"net/url"
-	"strconv"
 	"time"
 
 	"github.com/hanse-project/hanse/kv"
@@ -23,7 +22,7 @@ type change struct {
 // kvChanges answers the feed of a prefix. The cursor of the next page is in the headers:
 // X-Consul-Index, and X-Hanse-After if the page ended within that index.
 func (a *API) kvChanges(w http.ResponseWriter, r *request) (any, error) {
-	if err := conflict(r, "changes", "recurse", "keys", "raw"); err != nil {
+	if err := conflict(r, "changes", "entries", "recurse", "keys", "raw"); err != nil {
 		return nil, err
 	}
 	req := &kv.ChangesRequest{Prefix: r.name, After: r.query.Get("after")}
@@ -34,12 +33,9 @@ func (a *API) kvChanges(w http.ResponseWriter, r *request) (any, error) {
 	if req.After != "" {
 		req.MinQueryIndex = 0 // the rest of an index that has been begun is there
 	}
-	if limit := r.query.Get("limit"); limit != "" {
-		n, err := strconv.Atoi(limit)
-		if err != nil || n < 1 || n > kv.MaxChanges {
-			return nil, badRequest("Invalid limit " + strconv.Quote(limit) + ": use 1 to " + strconv.Itoa(kv.MaxChanges))
-		}
-		req.Limit = n
+	var err error
+	if req.Limit, err = pageLimit(r); err != nil {
+		return nil, err
 	}
 	rep, err := kv.Changes.Call(r.Context(), a.cfg.Caller, req)
 	if err != nil {

@@ -52,6 +52,8 @@ func (r *request) goesEverywhere() error {
 		return because("a blocking query waits for one datacenter, whose index it names; leave out index")
 	case r.has("changes"):
 		return because("changes are those of one datacenter, after an index of its own")
+	case r.has("entries"):
+		return because("pages are of one datacenter, behind a key of its own")
 	case r.has("raw"):
 		return because("several values cannot be told apart with raw; leave it out")
 	}
