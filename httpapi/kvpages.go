@@ -22,6 +22,12 @@ func (a *API) kvEntries(w http.ResponseWriter, r *request) (any, error) {
 		return nil, err
 	}
 	req := &kv.PageRequest{Prefix: r.name, After: r.query.Get("after"), To: r.query.Get("to"), Count: r.has("count")}
+	if keys := r.query["key"]; len(keys) > 0 {
+		if r.has("after") || r.has("to") {
+			return nil, badRequest("key names what is asked for: leave out after and to")
+		}
+		req.Keys = keys
+	}
 	var err error
 	if req.Limit, err = pageLimit(r); err != nil {
 		return nil, err

@@ -53,6 +53,12 @@ func TestEntriesAreReadPageByPage(t *testing.T) {
 		t.Errorf("before a/2 there are %s", got)
 	}
 	w := httptest.NewRecorder()
+	face.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/v1/kv/?entries&key=b/1&key=none&key=a/%FF%01&key=", nil))
+	var named []pageEntry
+	if err := json.Unmarshal(w.Body.Bytes(), &named); err != nil || len(named) != 2 || named[0].Key != "b/1" || string(named[1].KeyBytes) != "a/\xff\x01" || w.Header().Get("X-Hanse-More") != "false" {
+		t.Errorf("some keys: %s, %v", w.Body, w.Header())
+	}
+	w = httptest.NewRecorder()
 	face.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/v1/kv/none/?entries", nil))
 	if w.Code != http.StatusOK || w.Body.String() != "[]" || w.Header().Get("X-Hanse-More") != "false" || w.Header().Get("X-Hanse-Total-Keys") != "" {
 		t.Errorf("nothing: status %d, %s, %v", w.Code, w.Body, w.Header())
@@ -65,7 +71,7 @@ func TestMistakenQuestionsForPages(t *testing.T) {
 	for query, status := range map[string]int{
 		"entries": 200, "entries&limit=0": 400, "entries&limit=10001": 400, "entries&limit=x": 400, "entries&changes": 400,
 		"entries&recurse": 400, "entries&keys": 400, "entries&raw": 400, "entries&dc=nosuch": 500, "entries&dc=*": 400,
-		"entries&stale&consistent": 400, "entries&to=a&after=b": 200, "entries&index=99999&wait=1h": 200,
+		"entries&stale&consistent": 400, "entries&to=a&after=b": 200, "entries&key=a&after=b": 400, "entries&index=99999&wait=1h": 200,
 	} {
 		w := httptest.NewRecorder()
 		face.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/v1/kv/?"+query, nil))

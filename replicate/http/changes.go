@@ -59,7 +59,7 @@ func (s *Source) page(ctx context.Context, q replicate.FeedQuery, mode string) (
 		return nil, 0, err
 	}
 	defer r.Close()
-	if err := r.noPage(); err != nil {
+	if err := r.unless(replicate.ErrNoFeed); err != nil {
 		return nil, 0, err
 	}
 	page, contact, err := r.page(q)
@@ -69,19 +69,20 @@ func (s *Source) page(ctx context.Context, q replicate.FeedQuery, mode string) (
 	return page, contact, nil
 }
 
-// noPage sorts the answers that are no page.
-func (r *response) noPage() error {
+// unless sorts the answers that are no page. unknown is what they fail with from those who
+// know no pages.
+func (r *response) unless(unknown error) error {
 	const reason = "X-Hanse-Reason"
 	id := r.Header.Get("X-Hanse-Datacenter-Id")
 	switch err := r.want(http.StatusOK); {
 	case r.StatusCode == http.StatusGone && r.Header.Get(reason) == "too_old":
 		return fmt.Errorf("%w: %w", replicate.ErrTooOld, err)
 	case r.troubled() && r.Header.Get(reason) != "unknown_method" && !strings.Contains(err.Error(), "rpc: can't find"):
-		return err // this tells nothing of feeds
+		return err // this tells nothing of what it knows
 	case err != nil:
-		return fmt.Errorf("%w: %w", replicate.ErrNoFeed, err)
+		return fmt.Errorf("%w: %w", unknown, err)
 	case id == "":
-		return fmt.Errorf("%w: %s: the answer names no datacenter ID", replicate.ErrNoFeed, r.name)
+		return fmt.Errorf("%w: %s: the answer names no datacenter ID", unknown, r.name)
 	}
 	return nil
 }
@@ -94,20 +95,13 @@ func (r *response) troubled() bool {
 
 // page reads head and body of an answer that may be a page.
 func (r *response) page(q replicate.FeedQuery) (*replicate.Page, time.Duration, error) {
-	p := &replicate.Page{
-		KnownLeader: r.Header.Get("X-Consul-Knownleader") == "true",
-		Filtered:    r.Header.Get("X-Consul-Results-Filtered-By-Acls") == "true",
-		More:        r.Header.Get("X-Hanse-More") == "true",
-	}
-	p.Datacenter, p.Incarnation = r.Header.Get("X-Hanse-Datacenter-Id"), r.Header.Get("X-Hanse-Incarnation")
-	var contact uint64
-	var err error
-	if p.After, err = url.QueryUnescape(r.Header.Get("X-Hanse-After")); err != nil {
-		return nil, 0, fmt.Errorf("header X-Hanse-After: %w", err)
-	}
-	err = errors.Join(headerNumber(r.Header, "X-Consul-Index", &p.Index), headerNumber(r.Header, "X-Consul-Lastcontact", &contact))
+	h, err := r.head()
 	if err != nil {
 		return nil, 0, err
+	}
+	p := &replicate.Page{Position: h.Position, KnownLeader: h.knownLeader, Filtered: h.filtered, More: r.Header.Get("X-Hanse-More") == "true"}
+	if p.After, err = url.QueryUnescape(r.Header.Get("X-Hanse-After")); err != nil {
+		return nil, 0, fmt.Errorf("header X-Hanse-After: %w", err)
 	}
 	if p.Changes, err = decodeChanges(r, q); err != nil {
 		return nil, 0, err
@@ -118,7 +112,7 @@ func (r *response) page(q replicate.FeedQuery) (*replicate.Page, time.Duration, 
 	case n > 0 && p.Changes[n-1].ModifyIndex > p.Index:
 		return nil, 0, fmt.Errorf("the page ends at index %d, and has a change of index %d", p.Index, p.Changes[n-1].ModifyIndex)
 	}
-	return p, time.Duration(min(contact, 1<<40)) * time.Millisecond, nil
+	return p, h.contact, nil
 }
 
 // decodeChanges reads the rows of a page, which come after its cursor and in order.

@@ -23,9 +23,15 @@ type pair struct {
 	Flags       uint64
 	CreateIndex uint64
 	ModifyIndex uint64
+
+	// KeyBytes is the key where JSON cannot carry it, from those who know better.
+	KeyBytes []byte
 }
 
 func (p pair) entry() replicate.Entry {
+	if len(p.KeyBytes) > 0 {
+		p.Key = string(p.KeyBytes)
+	}
 	return replicate.Entry{Key: p.Key, Value: p.Value, Flags: p.Flags, CreateIndex: p.CreateIndex, ModifyIndex: p.ModifyIndex}
 }
 
@@ -47,18 +53,11 @@ func (a *Agent) list(ctx context.Context, prefix string, params url.Values, pati
 // listing reads the head of the answer, and how long ago the server that gave it
 // last heard from its leader.
 func (r *response) listing(prefix string) (*replicate.Listing, time.Duration, error) {
-	l := &replicate.Listing{
-		KnownLeader: r.Header.Get("X-Consul-Knownleader") == "true",
-		Filtered:    r.Header.Get("X-Consul-Results-Filtered-By-Acls") == "true",
-		Close:       r.Close,
+	h, err := r.head()
+	if err != nil {
+		return nil, 0, r.explain(err)
 	}
-	l.Datacenter, l.Incarnation = r.Header.Get("X-Hanse-Datacenter-Id"), r.Header.Get("X-Hanse-Incarnation")
-	var contact uint64
-	for header, to := range map[string]*uint64{"X-Consul-Index": &l.Index, "X-Consul-Lastcontact": &contact} {
-		if err := headerNumber(r.Header, header, to); err != nil {
-			return nil, 0, r.explain(err)
-		}
-	}
+	l := &replicate.Listing{Position: h.Position, KnownLeader: h.knownLeader, Filtered: h.filtered, Close: r.Close}
 	switch {
 	case r.StatusCode == http.StatusOK:
 		l.Entries = r.entries(prefix)
@@ -70,7 +69,27 @@ func (r *response) listing(prefix string) (*replicate.Listing, time.Duration, er
 	default:
 		return nil, 0, r.want(http.StatusOK)
 	}
-	return l, time.Duration(min(contact, 1<<40)) * time.Millisecond, nil
+	return l, h.contact, nil
+}
+
+// head is what the headers of an answer say of it. contact is how long ago the server that
+// gave it last heard from its leader.
+type head struct {
+	replicate.Position
+	knownLeader, filtered bool
+	contact               time.Duration
+}
+
+func (r *response) head() (head, error) {
+	h := head{
+		knownLeader: r.Header.Get("X-Consul-Knownleader") == "true",
+		filtered:    r.Header.Get("X-Consul-Results-Filtered-By-Acls") == "true",
+	}
+	h.Datacenter, h.Incarnation = r.Header.Get("X-Hanse-Datacenter-Id"), r.Header.Get("X-Hanse-Incarnation")
+	var contact uint64
+	err := errors.Join(headerNumber(r.Header, "X-Consul-Index", &h.Index), headerNumber(r.Header, "X-Consul-Lastcontact", &contact))
+	h.contact = time.Duration(min(contact, 1<<40)) * time.Millisecond
+	return h, err
 }
 
 func headerNumber(h http.Header, name string, to *uint64) error {
@@ -110,10 +129,11 @@ func decodeEntries(body io.Reader, prefix string, yield func(replicate.Entry) bo
 		if err := dec.Decode(&p); err != nil {
 			return fmt.Errorf("entry %d of the list: %w", n, whole(err))
 		}
-		if p.Key == "" || !strings.HasPrefix(p.Key, prefix) {
-			return fmt.Errorf("entry %d of the list has the key %q, which does not begin with %q", n, p.Key, prefix)
+		e := p.entry()
+		if e.Key == "" || !strings.HasPrefix(e.Key, prefix) {
+			return fmt.Errorf("entry %d of the list has the key %q, which does not begin with %q", n, e.Key, prefix)
 		}
-		if !yield(p.entry()) {
+		if !yield(e) {
 			return nil
 		}
 	}
