@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/hanse-project/hanse/kv/digest"
 	"github.com/hanse-project/hanse/replicate"
 )
 
@@ -25,16 +24,6 @@ func (s *Source) Entries(ctx context.Context, q replicate.EntriesQuery) (*replic
 // Entries implements replicate.Reader.
 func (s *Sink) Entries(ctx context.Context, q replicate.EntriesQuery) (*replicate.EntryPage, error) {
 	return s.agent.entries(ctx, q, url.Values{"consistent": {""}})
-}
-
-// Digests implements replicate.Reader.
-func (s *Source) Digests(context.Context, digest.Query) (*digest.Reply, error) {
-	return nil, replicate.ErrNoPages
-}
-
-// Digests implements replicate.Reader.
-func (s *Sink) Digests(context.Context, digest.Query) (*digest.Reply, error) {
-	return nil, replicate.ErrNoPages
 }
 
 // entries asks for a page, or for some keys by as many questions as it takes.
