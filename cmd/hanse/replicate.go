@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -12,6 +11,7 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -100,7 +100,7 @@ func (s *replicateSettings) run(ctx context.Context, std stdio, warnings []strin
 		Writer: daemonName(self.NodeName),
 	}
 	if s.dryRun {
-		cfg.Sink = dryRun{Sink: cfg.Sink, out: std.out}
+		cfg.Sink = &dryRun{Sink: cfg.Sink, out: std.out, records: map[string]replicate.Record{}}
 	}
 	if s.lock && !cfg.Once {
 		lease := agent.Lease(cfg.Writer, s.lockTTL)
@@ -255,24 +255,46 @@ func writePIDFile(path string) (remove func(), err error) {
 	return func() { os.Remove(path) }, nil
 }
 
-// dryRun is a sink that says what would be written.
+// dryRun is a sink that says what would be written. Of what it is told to write it only
+// remembers the records, so that whoever looks for one finds it where he left it.
 type dryRun struct {
 	replicate.Sink
 	out io.Writer
+
+	mu      sync.Mutex
+	records map[string]replicate.Record
+}
+
+// Load returns the record as it would be.
+func (d *dryRun) Load(ctx context.Context, key string) ([]byte, uint64, error) {
+	d.mu.Lock()
+	record, ok := d.records[key]
+	d.mu.Unlock()
+	if ok {
+		return record.Value, record.Index, nil
+	}
+	return d.Sink.Load(ctx, key)
 }
 
 // Apply prints the operations.
-func (d dryRun) Apply(_ context.Context, b replicate.Batch) (uint64, error) {
-	var errs []error
+func (d *dryRun) Apply(_ context.Context, b replicate.Batch) (uint64, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var lines strings.Builder
 	for _, op := range b.Ops {
-		line := fmt.Sprintf("would set %s (%d bytes)\n", op.Key, len(op.Value))
-		if op.Kind == replicate.DeleteKey {
-			line = fmt.Sprintf("would delete %s\n", op.Key)
+		switch op.Kind {
+		case replicate.SetKey:
+			fmt.Fprintf(&lines, "would set %s (%d bytes)\n", op.Key, len(op.Value))
+		case replicate.DeleteKey:
+			fmt.Fprintf(&lines, "would delete %s\n", op.Key)
 		}
-		_, err := io.WriteString(d.out, line)
-		errs = append(errs, err)
 	}
-	return b.Record.Index + 1, errors.Join(errs...)
+	if _, err := io.WriteString(d.out, lines.String()); err != nil {
+		return 0, err
+	}
+	b.Record.Index++
+	d.records[b.Record.Key] = b.Record
+	return b.Record.Index, nil
 }
 
 // killSignals are those that may be named to stop us.

@@ -64,7 +64,7 @@ func (p *progress) Run(ctx context.Context, status func() []replicate.Status, co
 	defer p.draw("")
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
-	totals := map[int]int{}
+	seen := map[int]*pace{}
 	for {
 		select {
 		case <-ctx.Done():
@@ -78,17 +78,44 @@ func (p *progress) Run(ctx context.Context, status func() []replicate.Status, co
 		if i < 0 {
 			return
 		}
-		if _, asked := totals[i]; !asked {
+		if seen[i] == nil {
 			// Without a total there is no bar, and the figures go on.
-			totals[i], _ = count(ctx, i)
+			total, _ := count(ctx, i)
+			seen[i] = &pace{total: total}
 		}
-		p.draw(progressLine(all[i], totals[i], i, len(all)))
+		seen[i].see(all[i], time.Now())
+		p.draw(progressLine(all[i], *seen[i], i, len(all)))
 	}
 }
 
-// progressLine fits 80 columns unless the link's name is long. total is 0 when it is
-// unknown.
-func progressLine(s replicate.Status, total, i, n int) string {
+// pace is how fast a comparison goes.
+type pace struct {
+	total, done int // entries at the source; total is 0 when it is unknown
+
+	began time.Time
+	from  int // of what was done then
+	rate  float64
+	left  time.Duration // 0 when it is unknown
+}
+
+// see takes over how far the link has come. The link knows best of how much, where it knows.
+func (p *pace) see(s replicate.Status, now time.Time) {
+	if s.Total > 0 {
+		p.total = s.Total
+	}
+	if p.began.IsZero() || s.Compared < p.done {
+		p.began, p.from = now, s.Compared
+	}
+	p.done = s.Compared
+	p.rate, p.left = 0, 0
+	if took := now.Sub(p.began); took >= time.Second && p.done > p.from {
+		p.rate = float64(p.done-p.from) / took.Seconds()
+		p.left = time.Duration(float64(max(0, p.total-p.done)) / p.rate * float64(time.Second))
+	}
+}
+
+// progressLine fits 80 columns unless the link's name is long.
+func progressLine(s replicate.Status, p pace, i, n int) string {
 	const width = 20
 	var b strings.Builder
 	if n > 1 {
@@ -98,12 +125,18 @@ func progressLine(s replicate.Status, total, i, n int) string {
 	if s.State == replicate.Retrying {
 		return b.String() + "  retrying"
 	}
-	if total > 0 {
-		done := min(1, float64(s.Compared)/float64(total))
+	if p.total > 0 {
+		done := min(1, float64(p.done)/float64(p.total))
 		filled := int(done * width)
 		fmt.Fprintf(&b, " [%s%s] %3.0f%%", strings.Repeat("=", filled), strings.Repeat(" ", width-filled), done*100)
 	}
-	fmt.Fprintf(&b, " %d compared, %d set, %s", s.Compared, s.Applied, bytesText(s.Bytes))
+	fmt.Fprintf(&b, " %d compared, %d set, %s", p.done, s.Applied, bytesText(s.Bytes))
+	if p.rate > 0 {
+		fmt.Fprintf(&b, ", %.0f/s", p.rate)
+	}
+	if p.left > 0 {
+		fmt.Fprintf(&b, ", %v left", p.left.Round(time.Second))
+	}
 	return b.String()
 }
 

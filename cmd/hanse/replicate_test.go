@@ -238,18 +238,39 @@ func TestReplicateTalksOverASocket(t *testing.T) {
 
 func TestProgressLine(t *testing.T) {
 	for _, c := range []struct {
-		status      replicate.Status
-		total, i, n int
-		want        string
+		status replicate.Status
+		total  int
+		from   int // of what was done two seconds before
+		i, n   int
+		want   string
 	}{
-		{replicate.Status{Link: "a/@x", Compared: 7, Applied: 3, Bytes: 1536}, 14, 0, 1, "a/@x [==========          ]  50% 7 compared, 3 set, 1.5 KiB"},
-		{replicate.Status{Link: "a/@x", Compared: 7, Applied: 3, Bytes: 9}, 6, 0, 1, "a/@x [====================] 100% 7 compared, 3 set, 9 B"},
-		{replicate.Status{Link: "a/@x", Compared: 7, Applied: 3, Bytes: 2 << 20}, 0, 1, 3, "2/3 a/@x 7 compared, 3 set, 2.0 MiB"},
-		{replicate.Status{Link: "a/@x", State: replicate.Retrying}, 5, 0, 1, "a/@x  retrying"},
+		{replicate.Status{Link: "a/@x", Compared: 7, Applied: 3, Bytes: 1536}, 14, 7, 0, 1, "a/@x [==========          ]  50% 7 compared, 3 set, 1.5 KiB"},
+		{replicate.Status{Link: "a/@x", Compared: 7, Applied: 3, Bytes: 9}, 6, 0, 0, 1, "a/@x [====================] 100% 7 compared, 3 set, 9 B, 4/s"},
+		{replicate.Status{Link: "a/@x", Compared: 7, Applied: 3, Bytes: 2 << 20}, 0, 7, 1, 3, "2/3 a/@x 7 compared, 3 set, 2.0 MiB"},
+		{replicate.Status{Link: "a/@x", State: replicate.Retrying}, 5, 0, 0, 1, "a/@x  retrying"},
+		{replicate.Status{Link: "a/@x", Compared: 300, Total: 1200, Applied: 3, Bytes: 9}, 0, 100, 0, 1, "a/@x [=====               ]  25% 300 compared, 3 set, 9 B, 100/s, 9s left"},
 	} {
-		if got := progressLine(c.status, c.total, c.i, c.n); got != c.want {
+		now := time.Now()
+		p := pace{total: c.total}
+		before := c.status
+		before.Compared = c.from
+		p.see(before, now.Add(-2*time.Second))
+		p.see(c.status, now)
+		if got := progressLine(c.status, p, c.i, c.n); got != c.want {
 			t.Errorf("%q, want %q", got, c.want)
 		}
+	}
+}
+
+func TestADryRunFindsItsRecords(t *testing.T) {
+	var out strings.Builder
+	d := &dryRun{out: &out, records: map[string]replicate.Record{}}
+	index, err := d.Apply(t.Context(), replicate.Batch{Record: replicate.Record{Key: "r", Value: []byte("1"), Index: 7}, Ops: []replicate.Op{
+		{Key: "a", Value: []byte("xyz")}, {Kind: replicate.DeleteKey, Key: "b"}, {Kind: replicate.AdoptKey, Key: "c"},
+	}})
+	value, found, loadErr := d.Load(t.Context(), "r")
+	if err != nil || loadErr != nil || index != 8 || found != 8 || string(value) != "1" || out.String() != "would set a (3 bytes)\nwould delete b\n" {
+		t.Errorf("index %d, then %d, %q, %v, %v, %q", index, found, value, err, loadErr, out.String())
 	}
 }
 

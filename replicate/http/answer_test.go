@@ -175,6 +175,10 @@ func TestSelfOfSomethingElse(t *testing.T) {
 func TestCount(t *testing.T) {
 	for body, want := range map[string]int{`["config/a","config/b"]`: 2, `[]`: 0, "": 0, `["config/a",`: -1, `no`: -1} {
 		source := stranger(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Query().Has("entries") {
+				http.Error(w, "Missing key name", 400)
+				return
+			}
 			if !r.URL.Query().Has("keys") || r.URL.Query().Get("dc") != "shanghai" {
 				t.Errorf("asked for %s", r.URL)
 			}
@@ -187,5 +191,19 @@ func TestCount(t *testing.T) {
 		if (err != nil) != (want < 0) || err == nil && n != want {
 			t.Errorf("%q: %d, %v", body, n, err)
 		}
+	}
+}
+
+func TestCountOfWhoKnowsPages(t *testing.T) {
+	source := stranger(t, func(w http.ResponseWriter, r *http.Request) {
+		if got := r.URL.RequestURI(); got != "/v1/kv/config/?count=&dc=shanghai&entries=&limit=1" {
+			t.Errorf("asked for %s", got)
+		}
+		pageHeader(w, "true")
+		w.Header().Set("X-Hanse-Total-Keys", "1000000")
+		w.Write([]byte(`[{"Key":"config/a"}]`))
+	}).Source("shanghai", 0)
+	if n, err := source.Count(t.Context(), "config/"); n != 1_000_000 || err != nil {
+		t.Errorf("%d, %v", n, err)
 	}
 }

@@ -35,9 +35,6 @@ func (a *Agent) entries(ctx context.Context, q replicate.EntriesQuery, params ur
 				params.Set(name, key)
 			}
 		}
-		if q.Count {
-			params.Set("count", "")
-		}
 		return a.entryPage(ctx, q, params)
 	}
 	var all *replicate.EntryPage
@@ -101,6 +98,9 @@ func join(all, page *replicate.EntryPage) error {
 // name, if there is one, or says that it does not know what is asked for: none of that is
 // taken for a page.
 func (a *Agent) entryPage(ctx context.Context, q replicate.EntriesQuery, params url.Values) (*replicate.EntryPage, error) {
+	if q.Count {
+		params.Set("count", "")
+	}
 	r, err := a.do(ctx, http.MethodGet, "/v1/kv/"+q.Prefix, params, nil, answerTime)
 	if err != nil {
 		return nil, err

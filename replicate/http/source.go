@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -52,6 +53,19 @@ func (s *Source) List(ctx context.Context, q replicate.Query) (*replicate.Listin
 
 // Count returns how many keys there are under the prefix, without their values.
 func (s *Source) Count(ctx context.Context, prefix string) (int, error) {
+	params := url.Values{"dc": {s.dc}, "entries": {""}, "limit": {"1"}}
+	page, err := s.agent.entryPage(ctx, replicate.EntriesQuery{Prefix: prefix, Count: true}, params)
+	if !errors.Is(err, replicate.ErrNoPages) {
+		if err != nil {
+			return 0, err
+		}
+		return page.Total, nil
+	}
+	return s.countNames(ctx, prefix)
+}
+
+// countNames counts the names in a list of them.
+func (s *Source) countNames(ctx context.Context, prefix string) (int, error) {
 	r, err := s.agent.do(ctx, http.MethodGet, "/v1/kv/"+prefix, url.Values{"dc": {s.dc}, "keys": {""}}, nil, answerTime)
 	if err != nil {
 		return 0, err
