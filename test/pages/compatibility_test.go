@@ -171,8 +171,7 @@ func TestEndpointsAreAsThePageSays(t *testing.T) {
 
 // sorted is the list in order, each only once.
 func sorted(methods []string) []string {
-	slices.Sort(methods)
-	return slices.Compact(methods)
+	return slices.Compact(slices.Sorted(slices.Values(methods)))
 }
 
 // help is what the program prints for -h, and whether it knows the command.
