@@ -26,18 +26,19 @@ type Endpoint struct {
 	store *store.Store
 	log   store.Log
 	limit int
+	trees *trees
 }
 
 // NewEndpoint makes the endpoint. No value may be larger than limit, in bytes.
 func NewEndpoint(s *store.Store, log store.Log, limit int) *Endpoint {
-	return &Endpoint{store: s, log: log, limit: limit}
+	return &Endpoint{store: s, log: log, limit: limit, trees: newTrees()}
 }
 
 // Methods binds the domain's methods.
 func (e *Endpoint) Methods() []rpc.Handler {
 	return []rpc.Handler{
 		Apply.Handle(e.apply), Get.Handle(e.get), List.Handle(e.list), ListKeys.Handle(e.listKeys),
-		Changes.Handle(e.changes), EntriesPage.Handle(e.entriesPage),
+		Changes.Handle(e.changes), EntriesPage.Handle(e.entriesPage), Digests.Handle(e.digests),
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/hanse-project/hanse/event"
 	"github.com/hanse-project/hanse/federation"
 	"github.com/hanse-project/hanse/kv"
+	"github.com/hanse-project/hanse/kv/digest"
 	"github.com/hanse-project/hanse/mesh"
 	"github.com/hanse-project/hanse/mesh/cert"
 	"github.com/hanse-project/hanse/mesh/entry"
@@ -101,6 +102,12 @@ func (world) kv(walk map[string]step) {
 		{request: page(kv.PageRequest{Prefix: "secret/"}), shows: "secret/key", secret: true},
 		{request: page(kv.PageRequest{Keys: []string{"public/key", "secret/key"}}), shows: "public/key"},
 		{request: page(kv.PageRequest{Keys: []string{"secret/key"}}), shows: "secret/key", secret: true}}}
+	digests := func(prefix string) func() rpc.Request {
+		return func() rpc.Request { return &kv.DigestsRequest{Query: digest.Query{Prefix: prefix}} }
+	}
+	walk[kv.Digests.Name] = step{guards: key, reads: []readStep{
+		{request: digests("public/"), shows: `"key"`}, {request: digests("secret/"), shows: `"key"`, secret: true},
+		{request: digests(""), shows: "public/key", secret: true}}} // a sum says something of all that is in it
 	apply := func(op kv.Verb, key string) writeStep {
 		return writeStep{rpc.ResourceKey, func() rpc.Request {
 			return &kv.ApplyRequest{Op: op, DirEnt: kv.Entry{Key: key, Session: "11111111-2222-3333-4444-555555555555"}}
