@@ -97,7 +97,7 @@ func New(cfg Config) *API {
 	for _, routes := range []map[string]route{
 		a.kvRoutes(), a.sessionRoutes(), a.txnRoutes(), a.queryRoutes(), a.eventRoutes(), a.catalogRoutes(), a.healthRoutes(), a.coordinateRoutes(), a.debugRoutes(),
 		a.agentRoutes(), a.localRoutes(), a.statusRoutes(), a.operatorRoutes(), a.snapshotRoutes(), a.peerRoutes(),
-		a.configRoutes(), a.meshRoutes(),
+		a.configRoutes(), a.meshRoutes(), a.replicateRoutes(),
 	} {
 		for path, r := range routes {
 			a.add(path, r)

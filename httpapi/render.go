@@ -36,6 +36,12 @@ type statusError struct {
 
 func (e *statusError) Error() string { return e.text }
 
+// wrongRequest is an error of a domain about what was asked, where the status 400 is not
+// taken by what clients expect.
+type wrongRequest struct{ error }
+
+func (e wrongRequest) Unwrap() error { return e.error }
+
 func badRequest(text string) error { return &statusError{http.StatusBadRequest, text} }
 
 func tooLarge(size, limit int64) error {
@@ -62,6 +68,9 @@ func (a *API) fail(w http.ResponseWriter, r *request, err error) {
 func statusOf(err error, reason rpc.Reason) int {
 	if s, ok := errors.AsType[*statusError](err); ok {
 		return s.status
+	}
+	if _, ok := errors.AsType[wrongRequest](err); ok {
+		return http.StatusBadRequest
 	}
 	switch reason {
 	case rpc.ReasonDenied, rpc.ReasonACLNotFound:

@@ -18,7 +18,7 @@ type clientFlags struct {
 	stale                                 bool
 
 	// missing are the datacenters that did not answer the last request for all, and
-	// parameters are added to such requests.
+	// parameters are added to every request.
 	missing    []missingDatacenter
 	parameters url.Values
 }
@@ -55,9 +55,7 @@ func (c *clientFlags) connect() (*api.Client, error) {
 	if err != nil {
 		return nil, failf("Error connecting to Consul agent: %s", err)
 	}
-	if c.everywhere() {
-		cfg.HttpClient.Transport = wideTransport{cfg.HttpClient.Transport, c}
-	}
+	cfg.HttpClient.Transport = wideTransport{cfg.HttpClient.Transport, c}
 	return client, nil
 }
 

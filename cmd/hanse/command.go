@@ -22,7 +22,8 @@ type command struct {
 	// examples are complete command lines after the program's name.
 	examples []string
 	// prepare declares the flags and returns what to do once they are parsed.
-	// It is nil for a group such as "kv", which only shows its help.
+	// It is nil for a group such as "kv", which only shows its help. "replicate" does
+	// something and has subcommands as well.
 	prepare func(fs *flag.FlagSet) work
 }
 
@@ -102,6 +103,10 @@ func (c command) help() string {
 		return b.String()
 	}
 	c.listFlags(&b)
+	if list := below(c.name); len(list) > 0 {
+		b.WriteString("\nSubcommands:\n")
+		listCommands(&b, list)
+	}
 	return b.String()
 }
 

@@ -50,6 +50,18 @@ var commands = []command{
 	usageInstances,
 	reload,
 	replicateCommand,
+	replicateExplain,
+	linkGroup,
+	linkApprove,
+	linkList,
+	linkPause,
+	linkReject,
+	linkRemove,
+	linkResume,
+	linkResync,
+	linkSet,
+	linkStatus,
+	linkVerify,
 	rttCommand,
 	servicesGroup,
 	servicesRegister,
@@ -107,6 +119,18 @@ var (
 		short:    "Count what is in use",
 		long:     "Counts what is in use.",
 		examples: []string{"operator usage instances"},
+	}
+	linkGroup = command{
+		name:  "replicate link",
+		short: "Links that the servers run themselves",
+		long: "A link keeps a prefix of another datacenter the same in this one, or in that\n" +
+			"of -datacenter. The links of a datacenter are kept by its servers, and its\n" +
+			"leader runs them.",
+		examples: []string{
+			"replicate link set -source-datacenter=shanghai -prefix=config/",
+			"replicate link status -watch",
+			"replicate link pause shanghai-config",
+		},
 	}
 	snapshotGroup = command{
 		name:     "snapshot",

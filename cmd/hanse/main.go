@@ -57,6 +57,10 @@ func run(ctx context.Context, args []string, std stdio) int {
 		fmt.Fprintf(std.err, "%s\n%s%s", err, didYouMean(fs, err), cmd.help())
 		return exitFailed
 	}
+	if fs.NArg() == len(rest) && len(rest) > 0 && len(below(cmd.name)) > 0 { // a subcommand was meant
+		fmt.Fprintln(std.err, strings.TrimSpace(unknownCommand(cmd.name+" "+rest[0])))
+		return exitFailed
+	}
 	return exitCode(work(ctx, std, fs.Args()), cmd, std.err)
 }
 

@@ -30,7 +30,9 @@ var replicateCommand = command{
 	long: `Copies key prefixes of other datacenters to the agent's own, and follows
 their changes until it is stopped. Keys below a destination prefix that the
 source does not have are deleted; a suspicious mass delete is held until it
-is allowed. It may be stopped at any time and goes on where it was.`,
+is allowed. It may be stopped at any time and goes on where it was.
+Between datacenters of Hanse, links do the same inside the servers: see
+"replicate link".`,
 	examples: []string{
 		"replicate -prefix config/@shanghai",
 		"replicate -prefix config/@shanghai:copy/ -exclude config/private/",

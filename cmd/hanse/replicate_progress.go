@@ -116,7 +116,6 @@ func (p *pace) see(s replicate.Status, now time.Time) {
 
 // progressLine fits 80 columns unless the link's name is long.
 func progressLine(s replicate.Status, p pace, i, n int) string {
-	const width = 20
 	var b strings.Builder
 	if n > 1 {
 		fmt.Fprintf(&b, "%d/%d ", i+1, n)
@@ -126,9 +125,7 @@ func progressLine(s replicate.Status, p pace, i, n int) string {
 		return b.String() + "  retrying"
 	}
 	if p.total > 0 {
-		done := min(1, float64(p.done)/float64(p.total))
-		filled := int(done * width)
-		fmt.Fprintf(&b, " [%s%s] %3.0f%%", strings.Repeat("=", filled), strings.Repeat(" ", width-filled), done*100)
+		b.WriteString(" " + barText(p.done, p.total))
 	}
 	fmt.Fprintf(&b, " %d compared, %d set, %s", p.done, s.Applied, bytesText(s.Bytes))
 	if p.rate > 0 {
@@ -138,6 +135,14 @@ func progressLine(s replicate.Status, p pace, i, n int) string {
 		fmt.Fprintf(&b, ", %v left", p.left.Round(time.Second))
 	}
 	return b.String()
+}
+
+// barText is a bar and a percentage. total is not 0.
+func barText(done, total int) string {
+	const width = 20
+	part := min(1, float64(done)/float64(total))
+	filled := int(part * width)
+	return fmt.Sprintf("[%s%s] %3.0f%%", strings.Repeat("=", filled), strings.Repeat(" ", width-filled), part*100)
 }
 
 // bytesText is a size as people read it.
