@@ -30,6 +30,7 @@ import (
 	"github.com/hanse-project/hanse/mesh/entry"
 	"github.com/hanse-project/hanse/operator"
 	"github.com/hanse-project/hanse/query"
+	"github.com/hanse-project/hanse/replicate/link"
 	"github.com/hanse-project/hanse/rpc"
 	"github.com/hanse-project/hanse/session"
 	"github.com/hanse-project/hanse/store"
@@ -55,7 +56,7 @@ type server struct {
 func newServer(t testing.TB, dc string, raftServer raft.Server, keyring *ring) *server {
 	t.Helper()
 	s, err := store.New(catalog.Module("dc1"), coordinate.Module(), session.Module(), kv.Module(), txn.Module(), query.Module(),
-		entry.Module(), mesh.Module(), operator.Module())
+		entry.Module(), mesh.Module(), operator.Module(), link.Module())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,10 +80,13 @@ func newServer(t testing.TB, dc string, raftServer raft.Server, keyring *ring) *
 		Remote:  func(string) rpc.Caller { return &callers{dc, srv.others, tokens{}} },
 		Catalog: services, Resolver: tokens{}, Logger: hclog.NewNullLogger(),
 	})
+	links := link.NewEndpoint(s, srv, dc, link.NewManager(link.ManagerConfig{
+		Store: s, Datacenter: dc, Caller: &callers{dc, map[string]*server{dc: srv}, tokens{}},
+	}))
 	for _, handlers := range [][]rpc.Handler{
 		session.NewEndpoint(s, srv, timers).Methods(), kv.NewEndpoint(s, srv, 512<<10).Methods(), services.Methods(),
 		event.NewEndpoint(newAir(srv.events)).Methods(), txn.NewEndpoint(s, srv, dc, 512<<10).Methods(), ops.Methods(), queries.Methods(), places.Methods(),
-		entry.NewEndpoint(s, srv).Methods(), mesh.NewEndpoint(s, srv, dc, true).Methods(),
+		entry.NewEndpoint(s, srv).Methods(), mesh.NewEndpoint(s, srv, dc, true).Methods(), links.Methods(),
 	} {
 		for _, h := range handlers {
 			srv.methods[h.Name] = h
