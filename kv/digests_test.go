@@ -242,6 +242,33 @@ func TestQuestionsForDigestsTravel(t *testing.T) {
 	}
 }
 
+// A comparison that finds nothing is one question to each side.
+func TestAnIdleComparisonIsSmall(t *testing.T) {
+	tb := newTable(t)
+	tb.fill(1000)
+	sent, questions := 0, 0
+	side := digest.Side{Prefix: "config/", Ask: func(ctx context.Context, q digest.Query) (*digest.Reply, error) {
+		req := &DigestsRequest{Query: q}
+		rep, err := tb.digests(ctx, anyone(), req)
+		for _, what := range []any{req, rep} {
+			var wire []byte
+			if err := codec.NewEncoderBytes(&wire, rpc.Msgpack).Encode(what); err != nil {
+				return nil, err
+			}
+			sent += len(wire)
+		}
+		questions++
+		return rep.Reply(), err
+	}}
+	r, err := digest.Compare(t.Context(), side, tb.side("config/", 0))
+	if err != nil || !r.Equal() || r.Source.Keys != 1000 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	if t.Logf("%d bytes", sent); questions != 1 || sent > 700 {
+		t.Errorf("it took %d questions and %d bytes", questions, sent)
+	}
+}
+
 func BenchmarkRootWhenOneKeyOfAMillionChanged(b *testing.B) {
 	tb := newTable(b)
 	tb.fill(1_000_000)

@@ -12,7 +12,7 @@ import (
 
 // maxTrees is how many trees a server keeps. One takes about 50 bytes for 256 keys, and a
 // look at each key to be made again.
-const maxTrees = 16
+const maxTrees = 32
 
 // trees keeps the trees that were asked for last.
 type trees struct {
