@@ -74,8 +74,8 @@ type linkSettings struct {
 func (s *linkSettings) declare(fs *flag.FlagSet) {
 	text := func(name, usage string) { fs.Func(name, usage, s.take(name, asText)) }
 	text("source-datacenter", "The `datacenter` that the keys come from.")
-	text("prefix", "What the keys `begin with` there; -prefix= copies all keys.")
-	text("destination-prefix", "What they `begin with` here, if it is something else.")
+	text("prefix", "The `prefix` of the keys there; -prefix= copies all keys.")
+	text("destination-prefix", "The `prefix` that they have here, if it is another one.")
 	fs.Func("exclude", "A `prefix` of source keys to leave alone at both ends; may be repeated. -exclude= removes those that were given before.", s.exclude)
 	fs.Func("source-token", "The ACL `token` to send to the source, @FILE to read it from a file, - for the standard input, or empty for none.", func(v string) error {
 		s.token = &v
@@ -84,9 +84,9 @@ func (s *linkSettings) declare(fs *flag.FlagSet) {
 	s.switchFlag(fs, "delete", "Delete here what is deleted at the source (the default).")
 	fs.Func("max-delete-fraction", "The `share` of the keys, from 0 to 1, that may be deleted at once; 0.5 by default. Deletes of more are held.", s.take("max-delete-fraction", asNumber))
 	fs.Func("rate-limit", "How many `keys` a second are written at most, 0 for no limit (the default).", s.take("rate-limit", asNumber))
-	fs.Func("verify-interval", "How `often` both ends are compared in the background, such as 10m (the default); 0s for never.", s.take("verify-interval", asDuration))
+	fs.Func("verify-interval", "The `duration` between two comparisons of both ends in the background, 10m by default; 0s for never.", s.take("verify-interval", asDuration))
 	s.switchFlag(fs, "repair", "Put right what a comparison finds different (the default).")
-	text("conflict", "What `happens` to a key that somebody else wrote here: source-wins (the default) or report.")
+	text("conflict", "The `rule` for a key that somebody else wrote here: source-wins (the default) or report.")
 	s.switchFlag(fs, "prune", "Delete keys below the destination prefix that the link never wrote, too.")
 	s.switchFlag(fs, "enabled", "Run the link (the default).")
 }

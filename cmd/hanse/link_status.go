@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -114,10 +115,11 @@ func printLinkStatus(w io.Writer, r *link.Report, datacenter string, now time.Ti
 }
 
 func stateText(r *link.Report) string {
+	state := cmp.Or(r.Status.State, "-")
 	if r.FromConfig {
-		return r.Status.State + " (kept in configuration files)"
+		state += " (kept in configuration files)"
 	}
-	return r.Status.State
+	return state
 }
 
 // comparingText shows how far a comparison of everything is.
