@@ -10,13 +10,17 @@ import (
 )
 
 func TestConfigurationsShownAreTaken(t *testing.T) {
-	page, err := os.ReadFile(filepath.Join(root, "docs/agent.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	blocks := strings.Split(string(page), "```hcl\n")[1:]
-	if len(blocks) == 0 {
-		t.Fatal("no configurations in docs/agent.md")
+	var blocks []string
+	for _, name := range []string{"docs/agent.md", "docs/replication.md"} {
+		page, err := os.ReadFile(filepath.Join(root, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := strings.Split(string(page), "```hcl\n")[1:]
+		if len(found) == 0 {
+			t.Fatalf("no configurations in %s", name)
+		}
+		blocks = append(blocks, found...)
 	}
 	for _, b := range blocks {
 		text, _, _ := strings.Cut(b, "```")
