@@ -17,6 +17,9 @@ type setLink struct {
 	FromConfig bool
 	// Datacenter is the one that the link writes to.
 	Datacenter string
+	// Present is the ModifyIndex of the link whose settings these are a change of, 0 for a new
+	// link. What is FromConfig changes whatever there is.
+	Present uint64
 }
 
 // removeLink is the log's form of the removal of a link.
@@ -30,6 +33,9 @@ type order struct {
 	Name string
 	Verb Verb
 }
+
+// errChanged means that a link was changed since it was looked at.
+var errChanged = rpc.Conflict("the link was changed by somebody else in the meantime: look at it, and try again")
 
 func noSuchLink(name string) error {
 	return rpc.NotFound(fmt.Sprintf("no replication link is called %q in this datacenter", name))
@@ -50,6 +56,13 @@ func applySet(tx *store.Tx, cmd *setLink) (*Row, error) {
 	old, found := lookup(&tx.View, cmd.Link.Name)
 	if found && old.FromConfig != cmd.FromConfig {
 		return nil, notYours(old)
+	}
+	var at uint64
+	if found {
+		at = old.ModifyIndex
+	}
+	if !cmd.FromConfig && at != cmd.Present {
+		return nil, errChanged
 	}
 	if err := cmd.Link.fits(rows(&tx.View), cmd.Datacenter); err != nil {
 		return nil, err

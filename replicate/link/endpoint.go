@@ -3,6 +3,7 @@ package link
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -56,7 +57,11 @@ func (e *Endpoint) order(ctx context.Context, call *rpc.Call, req *OrderRequest)
 	var err error
 	switch req.Verb {
 	case Set:
-		r, err = e.set(ctx, call, req)
+		for range setAttempts {
+			if r, err = e.set(ctx, call, req); !errors.Is(err, errChanged) {
+				break
+			}
+		}
 	case Remove:
 		r, _, err = store.Propose[*Row](ctx, e.log, opRemove, &removeLink{Name: req.Name})
 	default:
@@ -68,13 +73,17 @@ func (e *Endpoint) order(ctx context.Context, call *rpc.Call, req *OrderRequest)
 	return &OrderReply{Link: shown(e.store.Read(nil), r)}, nil
 }
 
+// setAttempts is how often a change is made anew of what somebody else changed meanwhile.
+const setAttempts = 10
+
 // set makes or changes a link once it is known to be right and not to feed itself.
 func (e *Endpoint) set(ctx context.Context, call *rpc.Call, req *OrderRequest) (*Row, error) {
 	v := e.store.Read(nil)
 	name := cmp.Or(req.Name, req.Link.Name, DefaultName(strings.ToLower(req.Link.SourceDatacenter), req.Link.Prefix))
 	var present *Link
+	var at uint64
 	if r, found := lookup(v, name); found {
-		present = &r.Link
+		present, at = &r.Link, r.ModifyIndex
 	}
 	l, err := req.Settings(present)
 	if err == nil {
@@ -93,7 +102,7 @@ func (e *Endpoint) set(ctx context.Context, call *rpc.Call, req *OrderRequest) (
 	if way, _ := e.manager.loop(ctx, &l); way != "" {
 		return nil, rpc.Conflict(loopText(&l, way))
 	}
-	r, _, err := store.Propose[*Row](ctx, e.log, opSet, &setLink{Link: l, Datacenter: e.datacenter})
+	r, _, err := store.Propose[*Row](ctx, e.log, opSet, &setLink{Link: l, Datacenter: e.datacenter, Present: at})
 	return r, err
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/hanse-project/hanse/kv"
@@ -56,6 +57,25 @@ func TestLinkIsMadeChangedOrderedAndRemoved(t *testing.T) {
 		if _, err := dc.try(&OrderRequest{Verb: verb, Name: name}); reasonOf(t, err) != rpc.ReasonNotFound {
 			t.Errorf("%s of a link that is gone: %v", verb, err)
 		}
+	}
+}
+
+func TestChangesOfOneLinkAtOnceAreAllKept(t *testing.T) {
+	dc := newWorld(t, "beijing").dcs["beijing"]
+	set := func(l Link, fields ...string) {
+		if _, err := dc.try(&OrderRequest{Verb: Set, Name: "web", Link: l, Fields: fields}); err != nil {
+			t.Error(err)
+		}
+	}
+	set(Link{SourceDatacenter: "shanghai", Prefix: "a/"}, "source_datacenter", "prefix")
+	var all sync.WaitGroup
+	all.Go(func() { set(Link{RateLimit: 7}, "rate_limit") })
+	all.Go(func() { set(Link{Token: "secret"}, "token") })
+	all.Go(func() { set(Link{Prune: true}, "prune") })
+	all.Go(func() { set(Link{Exclude: []string{"a/x/"}}, "exclude") })
+	all.Wait()
+	if r, _ := lookup(dc.Read(nil), "web"); r.RateLimit != 7 || r.Token != "secret" || !r.Prune || len(r.Exclude) != 1 {
+		t.Errorf("some change was lost: %+v", r.Link)
 	}
 }
 
