@@ -34,8 +34,12 @@ func Build(entries Entries) *Tree {
 
 func newTree(nodes []node) *Tree {
 	t := &Tree{nodes: nodes}
-	for _, n := range nodes {
-		if n.count > 0 {
+	for i, n := range nodes {
+		switch {
+		case n.count == 0:
+		case i == 0:
+			t.levels = cached // it begins at "", whatever the rank of that
+		default:
 			t.levels = max(t.levels, n.rank+1)
 		}
 	}
