@@ -22,7 +22,7 @@ type change struct {
 // kvChanges answers the feed of a prefix. The cursor of the next page is in the headers:
 // X-Consul-Index, and X-Hanse-After if the page ended within that index.
 func (a *API) kvChanges(w http.ResponseWriter, r *request) (any, error) {
-	if err := conflict(r, "changes", "entries", "recurse", "keys", "raw"); err != nil {
+	if err := conflict(r, "changes", "digests", "entries", "recurse", "keys", "raw"); err != nil {
 		return nil, err
 	}
 	req := &kv.ChangesRequest{Prefix: r.name, After: r.query.Get("after")}

@@ -54,6 +54,8 @@ func (r *request) goesEverywhere() error {
 		return because("changes are those of one datacenter, after an index of its own")
 	case r.has("entries"):
 		return because("pages are of one datacenter, behind a key of its own")
+	case r.has("digests"):
+		return because("sums are of one datacenter, at an index of its own")
 	case r.has("raw"):
 		return because("several values cannot be told apart with raw; leave it out")
 	}

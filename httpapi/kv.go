@@ -19,6 +19,9 @@ func (a *API) kvGet(w http.ResponseWriter, r *request) (any, error) {
 	if r.has("changes") {
 		return a.kvChanges(w, r)
 	}
+	if r.has("digests") {
+		return a.kvDigests(w, r)
+	}
 	if r.has("entries") {
 		return a.kvEntries(w, r)
 	}
