@@ -106,7 +106,7 @@ func TestReplicateMovesTheChangeAndNoMore(t *testing.T) {
 		least = min(least, count.Load()-before)
 	}
 	t.Logf("first pass %d bytes, one change %d bytes", first, least)
-	if least > 2560 { // between daemon and agent; much less crosses the WAN
+	if least > 4096 { // between daemon and agent; a tenth of it crosses the WAN
 		t.Errorf("one change among 20,000 keys moved %d bytes", least)
 	}
 }
