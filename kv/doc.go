@@ -8,5 +8,10 @@
 // reap raises a floor instead, for lists only: the index of one key is always its
 // own ModifyIndex, because clients compare the two.
 //
+// Whoever copies keys elsewhere has three questions of his own: [Changes] says what
+// changed, [EntriesPage] what there is, in parts, and [Digests] sums it up, to be
+// compared. A replication link writes through [Mirror], and an entry knows the link that
+// wrote it last: that is neither seen by clients nor does it move an index.
+//
 // Keys are bytes, valid UTF-8 or not; "" is no key but is a prefix.
 package kv

@@ -122,9 +122,9 @@ func FuzzRanges(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		f.Add(wire, 2, level)
+		f.Add(wire, 2)
 	}
-	f.Fuzz(func(t *testing.T, wire []byte, levels, _ int) {
+	f.Fuzz(func(t *testing.T, wire []byte, levels int) {
 		var ranges, back Ranges
 		if ranges.UnmarshalBinary(wire) != nil {
 			return
