@@ -2,6 +2,7 @@ package replicate
 
 import (
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -32,6 +33,17 @@ type Checkpoint struct {
 	DatacenterID string `json:",omitempty"`
 	Incarnation  string `json:",omitempty"`
 
+	// Pass is the comparison of everything that goes on, if one does. Until it is complete
+	// what is above stands.
+	Pass Pass `json:",omitzero"`
+
+	// Keys is how many keys of the link there are at the destination.
+	Keys int
+
+	// ResyncDone and DecisionDone are the last orders that were carried out.
+	ResyncDone   uint64 `json:",omitempty"`
+	DecisionDone uint64 `json:",omitempty"`
+
 	// Batch counts the writes of this record, so that each one differs from the last.
 	Batch uint64
 
@@ -52,6 +64,60 @@ type Checkpoint struct {
 	Updated time.Time
 }
 
+// Pass is how far a comparison by pages has come. Everything up to its key After is as the
+// source had it at an index between Index and Seen, so once the feed was followed from the
+// cursor of Index and FeedAfter to Seen or beyond, everything is here.
+type Pass struct {
+	// Index and FeedAfter are a cursor in the feed, in the history of DatacenterID and
+	// Incarnation, with the link's Scope as in the checkpoint.
+	Index        uint64
+	FeedAfter    string `json:",omitempty"`
+	DatacenterID string
+	Incarnation  string
+	Scope        string
+
+	// After is the last relative key that was compared, and Ended says that there is
+	// none behind it. Seen is the newest index of what was read of the source.
+	After octets `json:",omitempty"`
+	Ended bool   `json:",omitempty"`
+	Seen  uint64 `json:",omitempty"`
+
+	// Done of Total keys of the source were compared. Present counts those that the link
+	// copies, and Owned keys of the link at the destination. Deletes of Keys at the
+	// destination would go.
+	Done, Total    int
+	Present, Owned int
+	Keys, Deletes  int
+
+	// Budget is how many deletes may be carried out at once, since they were counted before
+	// and allowed; with Release they are given up instead.
+	Budget  int  `json:",omitempty"`
+	Release bool `json:",omitempty"`
+}
+
+func (p Pass) active() bool { return p.Index != 0 }
+
+func (p Pass) cursor() Cursor { return Cursor{Index: p.Index, After: p.FeedAfter} }
+
+func (p Pass) history(index uint64) Position {
+	return Position{Index: index, Datacenter: p.DatacenterID, Incarnation: p.Incarnation}
+}
+
+// octets are bytes that need not be UTF-8, which JSON does not carry as they are.
+type octets string
+
+// MarshalText implements encoding.TextMarshaler.
+func (o octets) MarshalText() ([]byte, error) {
+	return base64.StdEncoding.AppendEncode(nil, []byte(o)), nil
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (o *octets) UnmarshalText(text []byte) error {
+	plain, err := base64.StdEncoding.DecodeString(string(text))
+	*o = octets(plain)
+	return err
+}
+
 func (c Checkpoint) position() Position {
 	return Position{Index: c.LastReplicated, Datacenter: c.DatacenterID, Incarnation: c.Incarnation}
 }
@@ -59,7 +125,7 @@ func (c Checkpoint) position() Position {
 // moveTo moves the checkpoint to a listing's position, from where cursor goes on.
 func (c *Checkpoint) moveTo(p Position, cursor Cursor, scope string) {
 	c.LastReplicated, c.DatacenterID, c.Incarnation = p.Index, p.Datacenter, p.Incarnation
-	c.FeedIndex, c.FeedAfter, c.Scope = 0, "", ""
+	c.FeedIndex, c.FeedAfter, c.Scope, c.Pass = 0, "", "", Pass{}
 	if cursor.Index != 0 {
 		c.FeedIndex, c.FeedAfter, c.Scope = cursor.Index, cursor.After, scope
 	}
@@ -68,8 +134,12 @@ func (c *Checkpoint) moveTo(p Position, cursor Cursor, scope string) {
 // advance moves the checkpoint along the feed, never back. A cursor that JSON cannot
 // carry leaves it where it is.
 func (c *Checkpoint) advance(to Cursor) {
-	if to.Index != 0 && to.Index >= c.FeedIndex && utf8.ValidString(to.After) {
-		c.FeedIndex, c.FeedAfter = to.Index, to.After
+	index, after := &c.FeedIndex, &c.FeedAfter
+	if c.Pass.active() {
+		index, after = &c.Pass.Index, &c.Pass.FeedAfter
+	}
+	if to.Index != 0 && to.Index >= *index && utf8.ValidString(to.After) {
+		*index, *after = to.Index, to.After
 	}
 }
 

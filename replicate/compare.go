@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 	"slices"
 )
 
@@ -26,12 +27,17 @@ type known struct {
 
 	// pass is the last comparison that met the key at the source.
 	pass uint64
+
+	// foreign says that somebody else than the link wrote the key.
+	foreign bool
 }
 
-// mirror is what the destination holds of a link, by relative key.
+// mirror is what the destination holds of a link, by relative key: all of it, or, where it
+// can be asked for keys by name, a window of those that were asked for last.
 type mirror struct {
-	keys map[string]known
-	pass uint64
+	keys   map[string]known
+	window bool
+	pass   uint64
 }
 
 // readMirror lists the destination.
@@ -51,6 +57,49 @@ func readMirror(ctx context.Context, sink Sink, s scope) (*mirror, error) {
 		}
 	}
 	return m, nil
+}
+
+// look makes sure that the mirror knows the keys, in any order. Nothing may be queued for the
+// destination.
+func (m *mirror) look(ctx context.Context, sink Sink, s scope, rels []string) error {
+	if !m.window {
+		return nil
+	}
+	m.keys = make(map[string]known, len(rels))
+	names := make([]string, 0, len(rels))
+	for _, rel := range rels {
+		names = append(names, s.destination(rel))
+	}
+	slices.Sort(names)
+	for names = slices.Compact(names); len(names) > 0; {
+		page, err := sink.Entries(ctx, EntriesQuery{Prefix: s.link.Destination, Keys: names})
+		if err != nil {
+			return fmt.Errorf("read keys below %q at the destination: %w", s.link.Destination, err)
+		}
+		for _, e := range page.Entries {
+			if rel, ok := s.fromDestination(e.Key); ok {
+				m.keys[rel] = known{print: fingerprintOf(e.Flags, e.Value), foreign: e.Foreign}
+			}
+		}
+		if !page.More || len(page.Entries) == 0 {
+			return nil
+		}
+		last := page.Entries[len(page.Entries)-1].Key
+		names = slices.DeleteFunc(names, func(name string) bool { return name <= last })
+	}
+	return nil
+}
+
+// note takes over what a change made of its key. A window is asked for anew before it is
+// looked at again.
+func (m *mirror) note(c change) {
+	switch {
+	case m.window:
+	case c.op.Kind == DeleteKey:
+		delete(m.keys, c.rel)
+	default:
+		m.keys[c.rel] = c.next
+	}
 }
 
 // meet notes that the source has the entry, and reports whether the destination's

@@ -18,6 +18,9 @@ const (
 	// idleMove is how long the checkpoint stands while the source changes elsewhere.
 	// It is well below the time after which a source forgets its deletes.
 	idleMove = 5 * time.Minute
+
+	// noWait is how long a question waits that is to be answered at once.
+	noWait = time.Millisecond
 )
 
 // errAgain means that the feed cannot be followed from where it was: everything has to
@@ -38,14 +41,22 @@ type feed struct {
 	seen   Position
 	newest uint64
 
-	// waiting are the relative keys whose deletes were read and not carried out, with
-	// their places in the feed. Those that a comparison found have none. The checkpoint
-	// stands before the first of them.
-	waiting map[string]Cursor
+	// hurry says that the next question is not to wait for news.
+	hurry bool
+
+	// waiting are deletes that were read and not carried out, by relative key, each with its
+	// place in the feed. Those that a comparison found have none. unnamed counts more of
+	// them. The checkpoint stands before the first of them.
+	waiting map[string]change
+	unnamed int
 
 	// keys is how many keys the destination had before the first of them, and present
 	// how many the source showed since everything was compared.
 	keys, present int
+
+	// carry is the end of the last page if that was within an index: what changed at one
+	// index is written together.
+	carry []Change
 }
 
 // following reports whether the link is followed by the feed.
@@ -54,59 +65,82 @@ func (f *feed) following() bool { return f.cursor.Index != 0 }
 // leave gives the feed up, but remembers how far it was seen.
 func (f *feed) leave() { *f = feed{seen: f.seen} }
 
-// begin asks for the cursor to begin with, nil when there is none or it must not be used.
-func (f *follower) begin(ctx context.Context) *Page {
-	page, err := f.source.Changes(ctx, FeedQuery{Prefix: f.scope.link.Source})
-	if err == nil {
-		switch seen := f.feed.seen; {
-		case !page.KnownLeader:
-			err = errNoLeader
-		case page.Index == 0:
-			err = errNoIndex
-		case page.Datacenter == "":
-			err = ErrNoFeed
-		case page.sameHistory(seen) && page.Index < seen.Index:
-			err = errOldIndex
-		default:
-			return page
-		}
+// pending is how many deletes are not carried out.
+func (f *feed) pending() int { return len(f.waiting) + f.unnamed }
+
+func (f *feed) wait(c change) {
+	if f.waiting == nil {
+		f.waiting = map[string]change{}
 	}
-	if errors.Is(err, ErrNoFeed) {
-		f.noFeed = time.Now()
-	}
-	f.log.Debug("following by listings", "reason", err)
-	return nil
+	f.waiting[c.rel] = c
 }
 
-// resume goes on from the checkpoint's cursor, if it has one that says enough.
+// begin asks for the cursor to begin with. It fails with ErrNoFeed when there is none or it
+// must not be used. proven says that the answer is to be judged as it is in a pass: there
+// no listing follows whose history counts.
+func (f *follower) begin(ctx context.Context, proven bool) (*Page, error) {
+	q := FeedQuery{Prefix: f.scope.link.Source}
+	for {
+		page, err := f.source.Changes(ctx, q)
+		if err == nil && page.Datacenter == "" {
+			err = ErrNoFeed
+		}
+		if errors.Is(err, ErrNoFeed) {
+			f.noFeed = time.Now()
+		}
+		if err != nil {
+			return nil, err
+		}
+		suspicion, err := prove(page.Position, page.KnownLeader, f.feed.seen)
+		switch {
+		case err == nil && suspicion == "" || !proven && err == nil:
+			return page, nil
+		case !q.Fresh && proven:
+			q.Fresh = true // let the leader confirm it
+		case err != nil:
+			return nil, err
+		default:
+			f.suspect = suspicion
+			return page, nil
+		}
+	}
+}
+
+// resume goes on from the checkpoint's cursor, if it has one that says enough. What was held
+// is found again by comparing.
 func (f *follower) resume() {
 	c := f.ledger.checkpoint
-	f.feed = feed{cursor: c.cursor(f.scope.digest()), seen: f.feed.seen}
-	if !f.feed.following() {
-		return
-	}
 	at := c.position()
 	at.Index = c.FeedIndex
-	if !f.feed.seen.sameHistory(at) || f.feed.seen.Index < at.Index {
+	cursor := c.cursor(f.scopeID())
+	if p := c.Pass; p.active() {
+		at, cursor = p.history(p.Seen), Cursor{}
+		if p.Ended && p.Deletes == 0 && p.Scope == f.scopeID() {
+			cursor = p.cursor()
+		}
+	}
+	if f.paged && c.Held != "" {
+		cursor = Cursor{}
+	}
+	if at.Index != 0 && (!f.feed.seen.sameHistory(at) || f.feed.seen.Index < at.Index) {
 		f.feed.seen = at
 	}
-	f.log.Debug("going on from the checkpoint", "index", c.FeedIndex, "after", c.FeedAfter)
+	f.feed = feed{cursor: cursor, hurry: true, seen: f.feed.seen}
+	if f.feed.following() {
+		f.log.Debug("going on from the checkpoint", "index", cursor.Index, "after", cursor.After)
+	}
 }
 
 // pages brings the destination to the end of the feed, and waits for something when it
 // is there already.
 func (f *follower) pages(ctx context.Context) error {
-	if len(f.feed.waiting) == 0 {
-		f.feed.keys = len(f.ledger.mirror.keys)
+	if f.feed.pending() == 0 {
+		f.feed.keys = f.ledger.plan.Keys
 	}
 	for first := true; ; first = false {
 		page, err := f.page(ctx)
 		switch {
-		case errors.Is(err, errAgain):
-			f.log.Info("comparing everything", "reason", err)
-			f.feed.leave()
-			f.after = 0
-			f.status.update(func(s *Status) { s.State = Syncing })
+		case errors.Is(err, errWoken):
 			return nil
 		case err != nil:
 			return fmt.Errorf("read changes of %q in %s: %w", f.scope.link.Source, f.scope.link.SourceDC, err)
@@ -118,12 +152,23 @@ func (f *follower) pages(ctx context.Context) error {
 			}
 		}
 		f.status.news(page, arrived)
-		if err := f.take(ctx, page); err != nil {
+		rows, carry := f.join(page)
+		changes, err := f.take(ctx, rows)
+		if err != nil {
 			return err
 		}
-		f.feed.cursor, f.feed.begun = page.end(), false
+		f.feed.cursor, f.feed.carry, f.feed.begun, f.feed.hurry = page.end(), carry, false, false
 		if !page.More {
-			return f.arrive(ctx, page, arrived)
+			return f.arrive(ctx, page, changes, arrived)
+		}
+		stand := f.feed.stand()
+		if err := f.write(ctx, changes, stand); err != nil {
+			return err
+		}
+		if stand == nil && len(f.feed.carry) == 0 {
+			if err := f.ledger.reach(ctx, page.end()); err != nil {
+				return err
+			}
 		}
 		if err := f.ledger.pass(ctx); err != nil {
 			return err
@@ -135,10 +180,13 @@ func (f *follower) pages(ctx context.Context) error {
 // with errAgain.
 func (f *follower) page(ctx context.Context) (*Page, error) {
 	q := FeedQuery{Prefix: f.scope.link.Source, From: f.feed.cursor, Wait: f.heartbeat}
+	if f.feed.hurry {
+		q.Wait = noWait
+	}
 	for {
 		page, err := f.quietPage(ctx, q)
 		switch {
-		case errors.Is(err, ErrNoFeed), errors.Is(err, ErrTooOld) && f.feed.begun:
+		case errors.Is(err, ErrNoFeed), errors.Is(err, ErrTooOld) && f.feed.begun && !f.paged:
 			f.noFeed = time.Now() // at least for a while it is no good
 			return nil, fmt.Errorf("%w: %w", errAgain, err)
 		case errors.Is(err, ErrTooOld):
@@ -150,12 +198,12 @@ func (f *follower) page(ctx context.Context) (*Page, error) {
 		if page.More {
 			seen.Index = q.From.Index // it ends where it is full, not at the source's index
 		}
-		suspicion, err := prove(&Listing{Position: page.Position, KnownLeader: page.KnownLeader}, seen)
+		suspicion, err := prove(page.Position, page.KnownLeader, seen)
 		switch {
 		case err == nil && suspicion == "" && page.Filtered:
 			// What the token may read can change, and the feed would not tell.
 			f.noFeed = time.Now()
-			return nil, fmt.Errorf("%w: the source's ACLs filter it", errAgain)
+			return nil, fmt.Errorf("%w: %w", errAgain, errFiltered)
 		case err == nil && suspicion == "":
 			f.feed.seen.Index = max(f.feed.seen.Index, page.Index)
 			return page, nil
@@ -171,7 +219,7 @@ func (f *follower) page(ctx context.Context) (*Page, error) {
 
 // quietPage asks the source, and where there is news lets it settle first.
 func (f *follower) quietPage(ctx context.Context, q FeedQuery) (*Page, error) {
-	page, err := f.source.Changes(ctx, q)
+	page, err := f.waitForNews(ctx, q)
 	if err != nil || f.quiet.Min <= 0 || q.Fresh || q.From.After != "" || len(page.Changes) == 0 {
 		return page, err
 	}
@@ -188,102 +236,242 @@ func (f *follower) quietPage(ctx context.Context, q FeedQuery) (*Page, error) {
 	return f.source.Changes(ctx, q)
 }
 
-// take queues what the page sets, and notes what it deletes until all of the feed was
-// read. While deletes wait nothing moves the checkpoint.
-func (f *follower) take(ctx context.Context, page *Page) error {
-	m := f.ledger.mirror
+// waitForNews asks the feed, and stops waiting for an answer when there are new orders.
+func (f *follower) waitForNews(ctx context.Context, q FeedQuery) (*Page, error) {
+	ctx, done := f.wishes.interrupt(ctx)
+	defer done()
+	page, err := f.source.Changes(ctx, q)
+	if err != nil && errors.Is(context.Cause(ctx), errWoken) {
+		return nil, errWoken
+	}
+	return page, err
+}
+
+// join puts what was carried over before the page's changes, and keeps back their end if that
+// is within an index. What is too large for one batch is not kept.
+func (f *follower) join(page *Page) (changes, carry []Change) {
+	again := map[string]bool{}
 	for _, c := range page.Changes {
-		f.feed.newest = max(f.feed.newest, c.ModifyIndex)
-		at := Cursor{Index: c.ModifyIndex, After: c.Key}
-		rel, ok := f.scope.fromSource(c.Key)
-		switch {
-		case !ok:
-			if f.scope.unreadable(c.Key) {
-				f.unreadable(c)
-			}
-		case c.Deleted:
-			if _, there := m.keys[rel]; there {
-				if f.feed.waiting == nil {
-					f.feed.waiting = map[string]Cursor{}
-				}
-				f.feed.waiting[rel] = at
-			}
-		default:
-			delete(f.feed.waiting, rel)
-			f.feed.present++
-			if err := f.set(ctx, rel, c.Entry, at); err != nil {
-				return err
-			}
+		again[c.Key] = true
+	}
+	for _, c := range f.feed.carry {
+		if !again[c.Key] {
+			changes = append(changes, c)
 		}
-		if len(f.feed.waiting) > 0 {
+	}
+	changes = append(changes, page.Changes...)
+	if page.After == "" {
+		return changes, nil
+	}
+	from, bytes, limits := len(changes), 0, f.ledger.limits("")
+	for from > 0 && changes[from-1].ModifyIndex == page.Index {
+		from--
+		bytes += f.ledger.sink.Cost(Op{Key: changes[from].Key, Value: changes[from].Value})
+	}
+	if len(changes)-from > limits.Ops || bytes > limits.Bytes {
+		return changes, nil
+	}
+	return changes[:from], changes[from:]
+}
+
+// take makes changes of what the rows set, and notes what they delete until all of the feed
+// was read.
+func (f *follower) take(ctx context.Context, rows []Change) ([]change, error) {
+	rels := make([]string, 0, len(rows))
+	for _, row := range rows {
+		if rel, ok := f.scope.fromSource(row.Key); ok {
+			rels = append(rels, rel)
+		} else if f.scope.unreadable(row.Key) {
+			f.unreadable(row)
+		}
+	}
+	m := f.ledger.mirror
+	if err := m.look(ctx, f.ledger.sink, f.scope, rels); err != nil {
+		return nil, err
+	}
+	var changes []change
+	for _, row := range rows {
+		f.feed.newest = max(f.feed.newest, row.ModifyIndex)
+		rel, ok := f.scope.fromSource(row.Key)
+		if !ok {
 			continue
 		}
-		if err := f.ledger.reach(ctx, at); err != nil {
+		have, there := m.keys[rel]
+		c := change{rel: rel, next: have, op: Op{Key: f.scope.destination(rel)}, at: Cursor{Index: row.ModifyIndex, After: row.Key}}
+		v := keep
+		if row.Deleted && there {
+			v = f.rules.absent(have, true)
+		} else if !row.Deleted {
+			delete(f.feed.waiting, rel)
+			f.feed.present++
+			c.next = known{print: fingerprintOf(row.Flags, row.Value), create: row.CreateIndex}
+			c.op.Value, c.op.Flags = row.Value, row.Flags
+			v = f.rules.present(there && have.print == c.next.print, there, have)
+		}
+		// What somebody else wrote over is still counted as the link's.
+		c.owned = v.owned(there && (!have.foreign || row.CreateIndex != row.ModifyIndex))
+		f.noteConflict(v, rel)
+		switch {
+		case !v.carry(&c):
+		case c.op.Kind != DeleteKey:
+			changes = append(changes, c)
+		case f.paged && len(f.feed.waiting) >= maxNames:
+			f.feed.unnamed++
+		default:
+			f.feed.wait(c)
+		}
+	}
+	return changes, nil
+}
+
+// stand is the place of the first delete that waits, before which the checkpoint has to
+// stand, nil when none does.
+func (f *feed) stand() *Cursor {
+	if f.unnamed > 0 {
+		return &Cursor{}
+	}
+	var first *Cursor
+	for _, c := range f.waiting {
+		if first == nil || c.at.compare(*first) < 0 {
+			first = &c.at
+		}
+	}
+	return first
+}
+
+// write queues changes in the order of the feed, those of one index together. Those behind
+// the place where the checkpoint stands do not move it.
+func (f *follower) write(ctx context.Context, changes []change, stand *Cursor) error {
+	for len(changes) > 0 {
+		n := 1
+		for n < len(changes) && changes[n].at.Index == changes[0].at.Index {
+			n++
+		}
+		group := changes[:n]
+		changes = changes[n:]
+		for i := range group {
+			if stand != nil && group[i].at.compare(*stand) >= 0 {
+				group[i].at = Cursor{}
+			}
+		}
+		if err := f.ledger.add(ctx, group...); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// set queues an entry that differs at the destination.
-func (f *follower) set(ctx context.Context, rel string, e Entry, at Cursor) error {
-	next := known{print: fingerprintOf(e.Flags, e.Value), create: e.CreateIndex}
-	if have, there := f.ledger.mirror.keys[rel]; there && have.print == next.print {
-		return nil
-	}
-	if len(f.feed.waiting) > 0 {
-		at = Cursor{}
-	}
-	op := Op{Key: f.scope.destination(rel), Value: e.Value, Flags: e.Flags}
-	return f.ledger.add(ctx, change{rel: rel, op: op, next: next, at: at})
-}
-
 // arrive is at the end of the feed: it carries the deletes out or holds them, and moves
 // the checkpoint as far as it may go.
-func (f *follower) arrive(ctx context.Context, page *Page, arrived time.Time) error {
-	waiting := f.feed.waiting
-	held := f.guard.Judge(Pending{
-		Deletes: len(waiting), Keys: f.feed.keys, Present: f.feed.present,
-		First: f.ledger.checkpoint.LastReplicated == 0, Suspect: f.suspect,
-	})
-	next := func() Checkpoint { return f.ledger.reached() }
-	if held == "" {
-		for _, rel := range inFeedOrder(waiting) {
-			op := Op{Key: f.scope.destination(rel), Kind: DeleteKey}
-			if err := f.ledger.add(ctx, change{rel: rel, op: op, at: waiting[rel]}); err != nil {
-				return err
-			}
+func (f *follower) arrive(ctx context.Context, page *Page, changes []change, arrived time.Time) error {
+	l := &f.ledger
+	deletes := inFeedOrder(f.feed.waiting)
+	held, decided := f.judge()
+	switch {
+	case f.feed.unnamed > 0 && len(deletes) == 0:
+		if err := f.write(ctx, changes, f.feed.stand()); err != nil {
+			return err
 		}
-		waiting = nil
-		next = func() Checkpoint {
-			c := f.ledger.checkpoint
-			to := page.Position
-			to.Index = max(c.LastReplicated, f.feed.newest)
-			c.moveTo(to, page.end(), f.scope.digest())
-			return c
+		f.anew = true
+		return fmt.Errorf("%w: to find which keys are still to be deleted", errAgain)
+	case held != "":
+		if err := f.write(ctx, changes, f.feed.stand()); err != nil {
+			return err
+		}
+	case f.feed.unnamed > 0:
+		if err := f.write(ctx, changes, f.feed.stand()); err != nil {
+			return err
+		}
+		if err := l.pass(ctx); err != nil {
+			return err
+		}
+		if err := f.startPass(ctx, allowance{deletes: f.feed.pending(), release: decided.reject, decision: decided.order}); err != nil {
+			return err
+		}
+		return fmt.Errorf("%w: to find all %d keys that may be deleted", errAgain, l.plan.Pass.Budget)
+	default:
+		if decided.reject {
+			deletes = giveUp(deletes)
+		}
+		changes = append(changes, deletes...)
+		slices.SortStableFunc(changes, func(a, b change) int { return a.at.compare(b.at) })
+		if err := f.write(ctx, changes, nil); err != nil {
+			return err
 		}
 	}
-	if err := f.ledger.arrive(ctx, next(), held, f.suspect); err != nil {
+	l.plan.Held, l.plan.Suspect = held, f.suspect
+	l.plan.DecisionDone = max(l.plan.DecisionDone, decided.order)
+	if held == "" {
+		l.plan.Suspect = ""
+		to, last := page.Position, l.plan.position()
+		to.Index = max(f.feed.newest, 1)
+		if last.sameHistory(to) {
+			to.Index = max(to.Index, last.Index)
+		}
+		l.plan.moveTo(to, page.end(), f.scopeID())
+	}
+	if err := l.arrive(ctx); err != nil {
 		return err
 	}
-	f.feed.waiting = waiting
-	at := f.ledger.checkpoint
-	applied := at.applied()
+	n := 0
 	if held == "" {
-		f.suspect, f.base, applied = "", at.position(), page.Index
+		f.feed.waiting = nil
+		f.suspect, f.base = "", l.plan.position()
+	} else {
+		n = f.feed.pending()
 	}
 	if f.seen.sameHistory(page.Position) {
 		f.seen.Index = max(f.seen.Index, f.feed.newest)
 	}
-	f.report(held, inFeedOrder(waiting), f.feed.keys)
-	f.status.compared(arrived, applied, len(waiting), held, f.heartbeat)
+	applied := l.checkpoint.applied()
+	if held == "" {
+		applied = page.Index
+		deletes = nil
+	}
+	f.report(held, deletes, n, f.feed.keys)
+	f.status.compared(arrived, applied, n, held, f.heartbeat)
 	return nil
 }
 
-// inFeedOrder sorts relative keys by their places in the feed, those without one first.
-func inFeedOrder(waiting map[string]Cursor) []string {
-	return slices.SortedFunc(maps.Keys(waiting), func(a, b string) int {
-		return cmp.Or(waiting[a].compare(waiting[b]), cmp.Compare(a, b))
+// decision is what was decided on the deletes at hand, if anything was: order is its number.
+type decision struct {
+	order  uint64
+	reject bool
+}
+
+// judge asks the guard about the deletes that wait, and the operator about those that it
+// holds. A decision on anything else than what the checkpoint says is held is void.
+func (f *follower) judge() (held string, decided decision) {
+	held = f.guard.Judge(Pending{
+		Deletes: f.feed.pending(), Keys: f.feed.keys, Present: f.feed.present,
+		First: f.ledger.checkpoint.LastReplicated == 0, Suspect: f.suspect,
+	})
+	o := f.wishes.read()
+	if o.Decision <= f.ledger.checkpoint.DecisionDone {
+		return held, decision{}
+	}
+	if held != "" && f.ledger.checkpoint.Held != "" {
+		return "", decision{order: o.Decision, reject: !o.Approved}
+	}
+	return held, decision{order: o.Decision}
+}
+
+// giveUp makes deletes keep their keys.
+func giveUp(deletes []change) []change {
+	var kept []change
+	for _, c := range deletes {
+		if !c.next.foreign {
+			c.op.Kind = ReleaseKey
+			kept = append(kept, c)
+		}
+	}
+	return kept
+}
+
+// inFeedOrder sorts deletes by their places in the feed, those without one first.
+func inFeedOrder(waiting map[string]change) []change {
+	return slices.SortedFunc(maps.Values(waiting), func(a, b change) int {
+		return cmp.Or(a.at.compare(b.at), cmp.Compare(a.rel, b.rel))
 	})
 }
 

@@ -15,10 +15,14 @@ type follower struct {
 	source Source
 	ledger ledger
 	guard  Guard
+	rules  rules
 	quiet  Quiet
 	log    hclog.Logger
 	status *tracker
 	wishes wishes
+
+	// toAllow says how an operator lets held deletes pass.
+	toAllow string
 
 	// heartbeat is how long a question to the feed waits for news.
 	heartbeat time.Duration
@@ -44,6 +48,16 @@ type follower struct {
 	noFeed  time.Time
 	mayHave bool
 
+	// paged says that source and destination are read in pages. unpaged is when that last
+	// turned out not to work, and pagesOnly that there is no other way.
+	paged, pagesOnly bool
+	unpaged          time.Time
+
+	// names are deletes that a pass found, in order. anew says that the next one is not to go
+	// on where the last was.
+	names []change
+	anew  bool
+
 	// afresh says that the checkpoint's cursor is not to be used: once because
 	// another daemon moved it, always where a run is to put everything right.
 	afresh, always bool
@@ -53,34 +67,125 @@ type follower struct {
 
 // step brings the destination to the source's next answer.
 func (f *follower) step(ctx context.Context) error {
-	if f.ledger.mirror == nil {
-		f.status.update(func(s *Status) { s.State = Syncing })
-		f.after = 0
-		f.feed.leave()
-		if err := f.ledger.open(ctx, f.scope); err != nil {
+	for tries := 0; ; tries++ {
+		err := f.attempt(ctx)
+		if errors.Is(err, ErrMoved) {
+			f.afresh = true
+		}
+		if !errors.Is(err, errAgain) || tries == 3 {
 			return err
 		}
-		f.remember(f.ledger.checkpoint)
-		if !f.afresh && !f.always {
-			f.resume()
-		}
-		f.afresh = false
+		f.log.Info("comparing everything", "reason", err)
+		f.feed.leave()
+		f.after = 0
+		f.status.update(func(s *Status) { s.State = Syncing })
 	}
-	err := f.advance(ctx)
-	if errors.Is(err, ErrMoved) {
-		f.afresh = true
-	}
-	return err
 }
 
-// advance follows the feed, or compares.
-func (f *follower) advance(ctx context.Context) error {
-	if f.feed.following() {
-		return f.pages(ctx)
+func (f *follower) attempt(ctx context.Context) error {
+	if f.ledger.mirror == nil {
+		if err := f.open(ctx); err != nil {
+			return err
+		}
 	}
+	f.takeOrders()
+	if !f.paged {
+		if f.feed.following() {
+			return f.pages(ctx)
+		}
+		return f.listing(ctx)
+	}
+	err := f.advance(ctx)
+	if !errors.Is(err, ErrNoFeed) && !errors.Is(err, ErrNoPages) && !errors.Is(err, errFiltered) {
+		return err
+	}
+	if f.pagesOnly {
+		return fmt.Errorf("read %q in %s: %w", f.scope.link.Source, f.scope.link.SourceDC, err)
+	}
+	f.unpaged = time.Now()
+	f.ledger.mirror = nil
+	return fmt.Errorf("%w: by listings, %w", errAgain, err)
+}
+
+// advance brings a link that is read in pages to the end of the feed.
+func (f *follower) advance(ctx context.Context) error {
+	if !f.feed.following() {
+		f.status.update(func(s *Status) { s.State = Syncing })
+		if err := f.comparePages(ctx); err != nil {
+			return err
+		}
+	}
+	return f.pages(ctx)
+}
+
+// takeOrders prepares what was ordered and not carried out.
+func (f *follower) takeOrders() {
+	o, done := f.wishes.read(), f.ledger.checkpoint
+	if !f.paged {
+		return
+	}
+	if o.Resync > done.ResyncDone {
+		f.anew = true
+		f.feed.leave()
+	}
+	if o.Decision > done.DecisionDone {
+		f.feed.hurry = true
+	}
+}
+
+// open reads what the destination remembers of the link.
+func (f *follower) open(ctx context.Context) error {
+	f.status.update(func(s *Status) { s.State = Syncing })
+	f.after, f.names = 0, nil
+	f.feed.leave()
+	if err := f.choose(ctx); err != nil {
+		return err
+	}
+	if err := f.ledger.open(ctx, f.scope, f.paged); err != nil {
+		return err
+	}
+	f.remember(f.ledger.checkpoint)
+	if f.always {
+		f.anew = true
+	} else if !f.afresh {
+		f.resume()
+	}
+	f.afresh = false
+	return nil
+}
+
+// choose decides whether the link is read in pages.
+func (f *follower) choose(ctx context.Context) error {
+	f.paged = f.pagesOnly
+	if f.paged || time.Since(f.unpaged) < probeTime {
+		return nil
+	}
+	// It is asked for at most one key.
+	to := f.scope.link.Destination
+	_, err := f.ledger.sink.Entries(ctx, EntriesQuery{Prefix: to, To: to + "\x00"})
+	if err != nil && !errors.Is(err, ErrNoPages) {
+		return fmt.Errorf("read below %q at the destination: %w", to, err)
+	}
+	f.paged = err == nil
+	return nil
+}
+
+// scopeID stands for all that decides which keys the link copies, and how.
+func (f *follower) scopeID() string {
+	if !f.paged {
+		return f.scope.digest()
+	}
+	return fmt.Sprintf("%s/%s/%v/%v/%v", f.scope.digest(), f.rules.conflict, f.rules.prune, f.rules.delete, f.scope.binary)
+}
+
+// listing compares with a listing of the source, the next one if there was one before.
+func (f *follower) listing(ctx context.Context) error {
 	var begin *Page
 	if (f.after == 0 || f.mayHave) && time.Since(f.noFeed) >= probeTime {
-		if begin = f.begin(ctx); begin != nil {
+		var err error
+		if begin, err = f.begin(ctx, false); err != nil {
+			f.log.Debug("following by listings", "reason", err)
+		} else {
 			f.after = 0
 		}
 	}
@@ -135,7 +240,7 @@ func (f *follower) remember(c Checkpoint) {
 		f.suspect = c.Suspect
 	}
 	f.base = at
-	f.status.update(func(s *Status) { s.AppliedIndex = c.applied() })
+	f.status.update(func(s *Status) { s.AppliedIndex, s.Keys = c.applied(), f.ledger.plan.Keys })
 }
 
 // ask returns the source's next answer once it is proven. An answer that seems to
@@ -146,7 +251,7 @@ func (f *follower) ask(ctx context.Context, fresh bool) (*Listing, string, error
 	if err != nil {
 		return nil, "", err
 	}
-	suspicion, err := prove(listing, f.seen)
+	suspicion, err := prove(listing.Position, listing.KnownLeader, f.seen)
 	if suspicion == "" && err == nil {
 		return listing, "", nil
 	}
@@ -154,7 +259,7 @@ func (f *follower) ask(ctx context.Context, fresh bool) (*Listing, string, error
 	if listing, err = f.source.List(ctx, Query{Prefix: q.Prefix, Fresh: true}); err != nil {
 		return nil, "", err
 	}
-	if suspicion, err = prove(listing, f.seen); err != nil {
+	if suspicion, err = prove(listing.Position, listing.KnownLeader, f.seen); err != nil {
 		listing.Close()
 		return nil, "", err
 	}
@@ -210,8 +315,11 @@ func (f *follower) compare(ctx context.Context, listing *Listing, begin *Page) e
 		if !differs {
 			continue
 		}
-		op := Op{Key: f.scope.destination(rel), Value: e.Value, Flags: e.Flags}
-		if err := f.ledger.add(ctx, change{rel: rel, op: op, next: next}); err != nil {
+		c := change{rel: rel, op: Op{Key: f.scope.destination(rel), Value: e.Value, Flags: e.Flags}, next: next}
+		if _, there := m.keys[rel]; !there {
+			c.owned = 1
+		}
+		if err := f.ledger.add(ctx, c); err != nil {
 			return err
 		}
 	}
@@ -231,54 +339,48 @@ func (f *follower) settle(ctx context.Context, to Position, begin *Page, pending
 		// What changed up to the listing's index is in it, wherever the feed was then.
 		cursor.Index = max(begin.Index, to.Index)
 	}
-	rels := f.ledger.mirror.unmet() // what is only queued is not in the mirror yet
-	pending.Deletes, pending.Suspect = len(rels), f.suspect
-	held := f.guard.Judge(pending)
-	next := func() Checkpoint {
-		c := f.ledger.checkpoint
-		c.Held, c.Suspect = held, ""
-		if held == "" {
-			c.moveTo(to, cursor, f.scope.digest())
-		} else {
-			c.Suspect = f.suspect
-		}
-		return c
+	var deletes []change
+	for _, rel := range f.ledger.mirror.unmet() { // what is only queued is not in the mirror yet
+		deletes = append(deletes, change{rel: rel, op: Op{Key: f.scope.destination(rel), Kind: DeleteKey}, owned: -1})
 	}
+	pending.Deletes, pending.Suspect = len(deletes), f.suspect
+	held := f.guard.Judge(pending)
+	f.ledger.plan.Held, f.ledger.plan.Suspect = held, f.suspect
 	if held == "" {
-		for _, rel := range rels {
-			op := Op{Key: f.scope.destination(rel), Kind: DeleteKey}
-			if err := f.ledger.add(ctx, change{rel: rel, op: op}); err != nil {
+		for _, c := range deletes {
+			if err := f.ledger.add(ctx, c); err != nil {
 				return err
 			}
 		}
-		rels = nil
+		deletes = nil
+		f.ledger.plan.Suspect = ""
+		f.ledger.plan.moveTo(to, cursor, f.scopeID())
 	}
-	if err := f.ledger.finish(ctx, next()); err != nil {
+	if err := f.ledger.finish(ctx); err != nil {
 		return err
 	}
 	if held == "" {
 		f.suspect, f.base = "", to
 	}
-	f.report(held, rels, pending.Keys)
-	f.status.compared(arrived, f.ledger.checkpoint.applied(), len(rels), held, 0)
+	f.report(held, deletes, len(deletes), pending.Keys)
+	f.status.compared(arrived, f.ledger.checkpoint.applied(), len(deletes), held, 0)
 	if begin != nil {
 		f.feed = feed{cursor: cursor, begun: true, seen: begin.Position, newest: to.Index, keys: pending.Keys, present: pending.Present}
-		if len(rels) > 0 {
-			f.feed.waiting = map[string]Cursor{}
-		}
-		for _, rel := range rels {
-			f.feed.waiting[rel] = Cursor{}
+		for _, c := range deletes {
+			f.feed.wait(c)
 		}
 	}
 	return nil
 }
 
-// report logs a hold once, and again when it changes or ends.
-func (f *follower) report(held string, rels []string, keys int) {
+// report logs a hold once, and again when it changes or ends. Of the n deletes those of
+// which the names are known are given.
+func (f *follower) report(held string, deletes []change, n, keys int) {
 	now := ""
 	if held != "" {
-		now = fmt.Sprintf("%d %s", len(rels), held)
+		now = fmt.Sprintf("%d %s", n, held)
 	}
+	f.status.held(deletes)
 	if now == f.warned {
 		return
 	}
@@ -288,8 +390,14 @@ func (f *follower) report(held string, rels []string, keys int) {
 		return
 	}
 	f.log.Warn("deletes held: nothing is deleted until they are allowed, everything else is copied",
-		"reason", held, "would_delete", len(rels), "of_keys", keys, "for_example", f.scope.destination(rels[0]),
-		"to_allow", "run once with -allow-mass-delete -once")
+		"reason", held, "would_delete", n, "of_keys", keys, "for_example", deletes[0].op.Key, "to_allow", f.toAllow)
+}
+
+// noteConflict counts a key that somebody else wrote.
+func (f *follower) noteConflict(v verdict, rel string) {
+	if v.conflicts() {
+		f.status.conflict(f.scope.destination(rel))
+	}
 }
 
 func (f *follower) noteUnreadable(n int) {

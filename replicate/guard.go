@@ -74,24 +74,24 @@ var (
 // prove checks that an answer is at least as new as seen, the newest position known
 // of the source. A non-empty suspicion means that the history seen belongs to is
 // gone; an error, that the answer proves nothing and must not be used.
-func prove(l *Listing, seen Position) (suspicion string, err error) {
+func prove(at Position, knownLeader bool, seen Position) (suspicion string, err error) {
 	switch {
-	case !l.KnownLeader:
+	case !knownLeader:
 		return "", errNoLeader
-	case l.Index == 0:
+	case at.Index == 0:
 		return "", errNoIndex
 	case seen.Index == 0:
 		return "", nil
-	case l.Datacenter != seen.Datacenter:
-		return fmt.Sprintf("the source is another datacenter than before (ID %q, was %q)", l.Datacenter, seen.Datacenter), nil
-	case l.Incarnation != seen.Incarnation:
-		return fmt.Sprintf("the source was restored from a snapshot or rebuilt (incarnation %q, was %q)", l.Incarnation, seen.Incarnation), nil
-	case l.Index >= seen.Index:
+	case at.Datacenter != seen.Datacenter:
+		return fmt.Sprintf("the source is another datacenter than before (ID %q, was %q)", at.Datacenter, seen.Datacenter), nil
+	case at.Incarnation != seen.Incarnation:
+		return fmt.Sprintf("the source was restored from a snapshot or rebuilt (incarnation %q, was %q)", at.Incarnation, seen.Incarnation), nil
+	case at.Index >= seen.Index:
 		return "", nil
-	case l.Incarnation != "":
-		return "", fmt.Errorf("%w (index %d, seen %d)", errOldIndex, l.Index, seen.Index)
+	case at.Incarnation != "":
+		return "", fmt.Errorf("%w (index %d, seen %d)", errOldIndex, at.Index, seen.Index)
 	}
-	return fmt.Sprintf("the source's index fell from %d to %d, so it was restored or rebuilt", seen.Index, l.Index), nil
+	return fmt.Sprintf("the source's index fell from %d to %d, so it was restored or rebuilt", seen.Index, at.Index), nil
 }
 
 // rebirths watches the create indexes of known keys for a source that does not

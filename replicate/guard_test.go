@@ -57,7 +57,7 @@ func TestProve(t *testing.T) {
 		{"older, source tells nothing", Position{Index: 99}, plain, true, "fell from 100 to 99", nil},
 		{"newer, source tells nothing", Position{Index: 101}, plain, true, "", nil},
 	} {
-		suspicion, err := prove(&Listing{Position: c.at, KnownLeader: c.leader}, c.seen)
+		suspicion, err := prove(c.at, c.leader, c.seen)
 		if !errors.Is(err, c.err) || (suspicion == "") != (c.suspicion == "") || !strings.Contains(suspicion, c.suspicion) {
 			t.Errorf("%s: %q, %v", c.name, suspicion, err)
 		}

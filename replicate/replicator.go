@@ -74,7 +74,8 @@ func New(cfg Config) (*Replicator, error) {
 			Link: link, Source: cfg.Source(link.SourceDC), Sink: cfg.Sink, Lease: cfg.Lease,
 			CheckpointKey: CheckpointKey(cfg.StatusPath, link), StatusPath: cfg.StatusPath,
 			Guard: cfg.Guard, Delete: true, Quiet: cfg.Quiet, Retry: cfg.Retry, Once: cfg.Once,
-			Writer: cfg.Writer, Log: cfg.Log,
+			ToAllow: "run once with -allow-mass-delete -once",
+			Writer:  cfg.Writer, Log: cfg.Log,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("link %s: %w", link, err)

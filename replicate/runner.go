@@ -5,10 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"golang.org/x/time/rate"
 )
 
 // Conflict says what happens to a key that somebody else wrote below the destination prefix.
@@ -43,6 +43,10 @@ type RunnerConfig struct {
 	// not be empty.
 	StatusPath string
 
+	// PagesOnly says that there are no listings of either side: what cannot be read in pages,
+	// or only in part, is an error that is retried.
+	PagesOnly bool
+
 	// BinaryNames says that the names of keys come through whatever bytes they consist of.
 	// Otherwise those that are not UTF-8 are left alone.
 	BinaryNames bool
@@ -76,6 +80,9 @@ type RunnerConfig struct {
 
 	// Once ends the run when the link is in step, after a comparison of everything.
 	Once bool
+
+	// ToAllow says what an operator does to let held deletes pass, for the log.
+	ToAllow string
 
 	// Writer names the one who runs the link in the checkpoint, for whoever finds two.
 	Writer string
@@ -129,15 +136,22 @@ func NewRunner(cfg RunnerConfig) (*Runner, error) {
 	cfg.Name = cmp.Or(cfg.Name, cfg.Link.String())
 	cfg.Heartbeat = cmp.Or(cfg.Heartbeat, Heartbeat)
 	status := newTracker(cfg.Name)
+	var limit *rate.Limiter
+	if cfg.RateLimit > 0 {
+		limit = rate.NewLimiter(rate.Limit(cfg.RateLimit), cfg.RateLimit)
+	}
 	return &Runner{cfg: cfg, f: &follower{
 		scope:  scope{link: cfg.Link, statusPath: cfg.StatusPath, binary: cfg.BinaryNames},
 		source: cfg.Source,
-		ledger: ledger{sink: cfg.Sink, link: cfg.Link, key: cfg.CheckpointKey, writer: cfg.Writer, status: status},
+		ledger: ledger{sink: cfg.Sink, link: cfg.Link, key: cfg.CheckpointKey, writer: cfg.Writer, limit: limit, status: status},
 		guard:  cfg.Guard,
+		rules:  rules{conflict: cmp.Or(cfg.Conflict, SourceWins), prune: cfg.Prune, delete: cfg.Delete},
+		paged:  cfg.PagesOnly, pagesOnly: cfg.PagesOnly,
 		always: cfg.Once, mangled: map[string]bool{},
 		quiet: cfg.Quiet, heartbeat: cfg.Heartbeat,
-		log:    cfg.Log.Named("replicate").With("link", cfg.Name),
-		status: status,
+		toAllow: cfg.ToAllow,
+		log:     cfg.Log.Named("replicate").With("link", cfg.Name),
+		status:  status,
 	}}, nil
 }
 
@@ -210,20 +224,3 @@ func (r *Runner) Order(o Orders) { r.f.wishes.order(o) }
 // right what differs if that is asked here or the link's settings say so. It fails when one
 // is going on, and where the link is not in step yet or cannot be read in pages.
 func (r *Runner) Verify(repair bool) error { return r.f.wishes.verify(repair) }
-
-// wishes are what others want of a follower.
-type wishes struct {
-	mu     sync.Mutex
-	orders Orders
-}
-
-func (w *wishes) order(o Orders) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.orders = o
-}
-
-func (w *wishes) verify(bool) error { return errNoVerify }
-
-// errNoVerify says that a link cannot be verified.
-var errNoVerify = errors.New("the link is not read in pages, so it cannot be verified in the background")

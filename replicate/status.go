@@ -1,6 +1,7 @@
 package replicate
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
@@ -112,6 +113,11 @@ type tracker struct {
 	proof time.Duration
 
 	rates window
+
+	// began is when the comparison that goes on was taken up, and from how much of it was
+	// done then.
+	began time.Time
+	from  int
 }
 
 func newTracker(link string) *tracker {
@@ -134,6 +140,10 @@ func (t *tracker) snapshot() Status {
 	if age := time.Since(t.inStep); !t.current || t.proof != 0 && age > t.proof {
 		s.Lag = max(0, age)
 	}
+	if done, took := s.Done-t.from, time.Since(t.began); s.Total > s.Done && done > 0 {
+		s.Left = took * time.Duration(s.Total-s.Done) / time.Duration(done)
+	}
+	s.HeldExamples, s.ConflictKeys = slices.Clone(s.HeldExamples), slices.Clone(s.ConflictKeys)
 	s.KeysRate, s.BytesRate = t.rates.perSecond(time.Now())
 	return s
 }
@@ -170,11 +180,52 @@ func (t *tracker) queued(n int) {
 	t.update(func(s *Status) { s.Pending += n })
 }
 
+// maxExamples is how many keys are named where they could be many.
+const maxExamples = 100
+
+// held names some of the deletes that are held.
+func (t *tracker) held(deletes []change) {
+	t.update(func(s *Status) {
+		s.HeldExamples = s.HeldExamples[:0]
+		for _, c := range deletes[:min(len(deletes), maxExamples)] {
+			s.HeldExamples = append(s.HeldExamples, c.op.Key)
+		}
+	})
+}
+
+// conflict counts one, and remembers the latest keys.
+func (t *tracker) conflict(key string) {
+	t.update(func(s *Status) {
+		s.Conflicts++
+		if slices.Contains(s.ConflictKeys, key) {
+			return
+		}
+		if len(s.ConflictKeys) == maxExamples {
+			s.ConflictKeys = slices.Delete(s.ConflictKeys, 0, 1)
+		}
+		s.ConflictKeys = append(s.ConflictKeys, key)
+	})
+}
+
+// progress notes how far a comparison has come.
+func (t *tracker) progress(done, total int) {
+	t.update(func(s *Status) {
+		if s.Total == 0 || done < s.Done {
+			t.began, t.from = time.Now(), done
+		}
+		s.Done, s.Total = done, total
+		if total > 0 {
+			s.Compared = done
+		}
+	})
+}
+
 // wrote counts a batch by what it added to the checkpoint.
 func (t *tracker) wrote(was, is Checkpoint, n int) {
 	t.update(func(s *Status) {
 		t.rates.add(time.Now(), float64(n), float64(is.Bytes-was.Bytes))
 		s.Pending -= n
+		s.Keys = is.Keys
 		s.Applied += is.Applied - was.Applied
 		s.Deleted += is.Deleted - was.Deleted
 		s.Bytes += is.Bytes - was.Bytes

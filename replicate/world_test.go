@@ -16,8 +16,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
-
-	"github.com/hanse-project/hanse/kv/digest"
 )
 
 // store is a key/value table with Consul's indexes, enough to be a Source and a
@@ -33,14 +31,19 @@ type store struct {
 
 	// feed says that the source has one. log is the last change of each key, clock how
 	// far the leader's clock is ahead, reaped the index up to which deletes are forgotten.
-	feed    bool
-	page    int // rows
-	log     map[string]Change
-	clock   time.Duration
+	feed  bool
+	page  int // rows
+	log   map[string]Change
+	clock time.Duration
+	paged bool // it can be read in pages, and summed up
+
+	// mine are the keys that the link wrote last, nil if that is not known.
+	mine    map[string]bool
 	reaped  uint64
 	changes int // answers of the feed with something in them
 	limits  Limits
 	lists   int
+	reads   int // pages of entries
 
 	// fault is asked before each call, by its name; cut says after how many
 	// entries a listing breaks, negative for never.
@@ -48,8 +51,11 @@ type store struct {
 	cut   func() int
 	// afterApply is asked after a batch landed: its error makes the outcome unknown.
 	afterApply func() error
-	ops        int // operations that changed something
-	applied    int // batches that landed
+	lenient    bool // operations may change nothing
+	// landed is told of each batch, under the lock.
+	landed  func(b Batch)
+	ops     int // operations that changed something
+	applied int // batches that landed
 }
 
 var errCut = errors.New("connection reset")
@@ -59,7 +65,7 @@ func newStore() *store {
 		log: map[string]Change{}, page: 7,
 		index: 1, keys: map[string]Entry{}, changed: make(chan struct{}),
 		identity:   Position{Datacenter: "id", Incarnation: "one"},
-		limits:     Limits{Ops: 16, Bytes: 4096},
+		limits:     Limits{Ops: 16, Bytes: 8192},
 		fault:      func(string) error { return nil },
 		cut:        func() int { return -1 },
 		afterApply: func() error { return nil },
@@ -85,12 +91,14 @@ func (s *store) putLocked(key string, value []byte, flags uint64) {
 		e.CreateIndex = old.CreateIndex
 	}
 	s.keys[key] = e
+	delete(s.mine, key)
 	s.log[key] = Change{Entry: e, Time: time.Now().Add(s.clock)}
 }
 
 func (s *store) delLocked(key string) {
 	if _, ok := s.keys[key]; ok {
 		delete(s.keys, key)
+		delete(s.mine, key)
 		s.log[key] = Change{Entry: Entry{Key: key, ModifyIndex: s.index}, Deleted: true, Time: time.Now().Add(s.clock)}
 	}
 }
@@ -163,17 +171,7 @@ func (s *store) answerLocked(prefix string) *Listing {
 	return l
 }
 
-type memSource struct {
-	*store
-	noPages
-}
-
-// noPages is a side that can only be listed.
-type noPages struct{}
-
-func (noPages) Entries(context.Context, EntriesQuery) (*EntryPage, error) { return nil, ErrNoPages }
-
-func (noPages) Digests(context.Context, digest.Query) (*digest.Reply, error) { return nil, ErrNoPages }
+type memSource struct{ *store }
 
 func (s memSource) List(ctx context.Context, q Query) (*Listing, error) {
 	wait := q.Wait
@@ -212,7 +210,7 @@ func (s memSource) Changes(ctx context.Context, q FeedQuery) (*Page, error) {
 		page, err := s.pageLocked(q)
 		changed := s.changed
 		s.mu.Unlock()
-		if err != nil || len(page.Changes) > 0 || q.From.Index == 0 {
+		if err != nil || len(page.Changes) > 0 || q.From.Index == 0 || q.Wait == noWait {
 			return page, err
 		}
 		select {
@@ -232,7 +230,7 @@ func (s *store) pageLocked(q FeedQuery) (*Page, error) {
 	switch {
 	case !s.feed:
 		return nil, ErrNoFeed
-	case q.From.Index != 0 && q.From.Index < s.reaped:
+	case q.From.Index != 0 && (q.From.Index < s.reaped || q.From.Index == s.reaped && q.From.After != ""):
 		return nil, ErrTooOld
 	}
 	p := &Page{
@@ -277,7 +275,7 @@ func (s *store) reap() {
 
 type memSink struct {
 	*store
-	noPages
+	paged bool
 }
 
 func (s memSink) List(_ context.Context, prefix string) (*Listing, error) {
@@ -322,29 +320,42 @@ func (s memSink) Apply(_ context.Context, b Batch) (uint64, error) {
 	s.putLocked(b.Record.Key, b.Record.Value, 0)
 	for _, op := range b.Ops {
 		old, had := s.keys[op.Key]
+		mine := s.mine[op.Key]
 		switch {
 		case op.Kind == DeleteKey && had:
 			delete(s.keys, op.Key)
+			delete(s.mine, op.Key)
 		case op.Kind == SetKey && (!had || old.Flags != op.Flags || !bytes.Equal(old.Value, op.Value)):
 			s.putLocked(op.Key, op.Value, op.Flags)
+			s.own(op.Key)
+		case op.Kind == AdoptKey && had && !mine && s.mine != nil:
+			s.own(op.Key)
+		case op.Kind == ReleaseKey && mine:
+			delete(s.mine, op.Key)
+		case s.lenient: // somebody else was faster
+			continue
 		default:
-			return 0, fmt.Errorf("operation on %q changes nothing", op.Key)
+			return 0, fmt.Errorf("operation %d on %q changes nothing", op.Kind, op.Key)
 		}
 		s.ops++
 	}
 	s.applied++
+	if s.landed != nil {
+		s.landed(b)
+	}
 	s.wakeLocked()
 	return s.index, s.afterApply()
 }
 
-// eitherWay runs a test with a source that has a feed, and with one that has not.
+// eitherWay runs a test with a source that has no feed, with one that has, and with both sides
+// read in pages.
 func eitherWay(t *testing.T, test func(t *testing.T, newSource func() *store)) {
-	for _, feed := range []bool{false, true} {
-		t.Run(fmt.Sprintf("feed %v", feed), func(t *testing.T) {
+	for _, way := range []string{"listings", "feed", "pages"} {
+		t.Run(way, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				test(t, func() *store {
 					s := newStore()
-					s.feed = feed
+					s.feed, s.paged = way != "listings", way == "pages"
 					return s
 				})
 			})
@@ -362,7 +373,7 @@ func testConfig(t testing.TB, source, sink *store, link string, excludes ...stri
 	l.Excludes = excludes
 	return Config{
 		Links: []Link{l}, DestinationDC: "beijing", StatusPath: DefaultStatusPath,
-		Source: func(string) Source { return memSource{store: source} }, Sink: memSink{store: sink},
+		Source: func(string) Source { return memSource{source} }, Sink: memSink{store: sink, paged: source.paged},
 		Guard: Guard{MaxFraction: DefaultMaxDeleteFraction}, Retry: Retry{Base: time.Millisecond, Max: time.Second},
 		Writer: "test", Log: hclog.New(&hclog.LoggerOptions{Output: io.Discard}),
 	}

@@ -1,0 +1,69 @@
+package replicate
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/hanse-project/hanse/kv/digest"
+)
+
+func (s *store) own(key string) {
+	if s.mine != nil {
+		s.mine[key] = true
+	}
+}
+
+func (s memSource) Entries(_ context.Context, q EntriesQuery) (*EntryPage, error) {
+	return s.entries(q, s.paged)
+}
+
+func (s memSink) Entries(_ context.Context, q EntriesQuery) (*EntryPage, error) {
+	return s.entries(q, s.paged)
+}
+
+func (s memSource) Digests(_ context.Context, q digest.Query) (*digest.Reply, error) {
+	return nil, ErrNoPages
+}
+
+func (s memSink) Digests(_ context.Context, q digest.Query) (*digest.Reply, error) {
+	return nil, ErrNoPages
+}
+
+func (s *store) entries(q EntriesQuery, paged bool) (*EntryPage, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !paged {
+		return nil, ErrNoPages
+	}
+	if err := s.fault("entries"); err != nil {
+		return nil, err
+	}
+	p := &EntryPage{
+		Position:    Position{Index: s.index, Datacenter: s.identity.Datacenter, Incarnation: s.identity.Incarnation},
+		KnownLeader: !s.leaderless, Filtered: s.filtered,
+	}
+	names := slices.Sorted(slices.Values(q.Keys))
+	if q.Keys == nil {
+		names = slices.Sorted(maps.Keys(s.keys))
+		s.reads++
+	}
+	for _, k := range names {
+		e, there := s.keys[k]
+		below := strings.HasPrefix(k, q.Prefix)
+		if below && there && q.Count {
+			p.Total++
+		}
+		if !there || !below || q.After != "" && k <= q.After || q.To != "" && k >= q.To {
+			continue
+		}
+		if len(p.Entries) == s.page {
+			p.More = true
+			continue
+		}
+		e.Foreign = s.mine != nil && !s.mine[k]
+		p.Entries = append(p.Entries, e)
+	}
+	return p, nil
+}
