@@ -70,16 +70,26 @@ func (m *mirror) look(ctx context.Context, sink Sink, s scope, rels []string) er
 	for _, rel := range rels {
 		names = append(names, s.destination(rel))
 	}
-	slices.Sort(names)
-	for names = slices.Compact(names); len(names) > 0; {
-		page, err := sink.Entries(ctx, EntriesQuery{Prefix: s.link.Destination, Keys: names})
-		if err != nil {
-			return fmt.Errorf("read keys below %q at the destination: %w", s.link.Destination, err)
-		}
+	return readKeys(ctx, sink, s.link.Destination, names, func(page *EntryPage) error {
 		for _, e := range page.Entries {
 			if rel, ok := s.fromDestination(e.Key); ok {
 				m.keys[rel] = known{print: fingerprintOf(e.Flags, e.Value), foreign: e.Foreign}
 			}
+		}
+		return nil
+	})
+}
+
+// readKeys reads keys by their names, in as many pages as it takes.
+func readKeys(ctx context.Context, reader Reader, prefix string, names []string, use func(*EntryPage) error) error {
+	slices.Sort(names)
+	for names = slices.Compact(names); len(names) > 0; {
+		page, err := reader.Entries(ctx, EntriesQuery{Prefix: prefix, Keys: names})
+		if err != nil {
+			return fmt.Errorf("read keys below %q: %w", prefix, err)
+		}
+		if err := use(page); err != nil {
+			return err
 		}
 		if !page.More || len(page.Entries) == 0 {
 			return nil

@@ -41,6 +41,10 @@ type feed struct {
 	seen   Position
 	newest uint64
 
+	// reached is the index up to which all that the source set is here, 0 until the end of
+	// the feed was first reached.
+	reached uint64
+
 	// hurry says that the next question is not to wait for news.
 	hurry bool
 
@@ -412,6 +416,10 @@ func (f *follower) arrive(ctx context.Context, page *Page, changes []change, arr
 	}
 	if err := l.arrive(ctx); err != nil {
 		return err
+	}
+	f.feed.reached = page.Index
+	if f.paged && f.verifying == nil && !f.noSums {
+		f.wishes.allowVerify(nil)
 	}
 	n := 0
 	if held == "" {

@@ -62,6 +62,18 @@ type follower struct {
 	// another daemon moved it, always where a run is to put everything right.
 	afresh, always bool
 
+	// verifying is the verification that goes on, nil if none does. verifyEvery is how often one
+	// begins, 0 for never, and verifyNext when the next does. repair says whether it puts
+	// right what differs. pagesOf is the destination for those who only read it, and life
+	// the time that the link runs.
+	verifying   *verification
+	verifyEvery time.Duration
+	verifyNext  time.Time
+	repair      bool
+	pagesOf     Reader
+	life        context.Context
+	noSums      bool // there are no sums on one side
+
 	mangled map[string]bool // the names of keys that cannot be copied
 }
 
@@ -90,6 +102,7 @@ func (f *follower) attempt(ctx context.Context) error {
 	}
 	f.takeOrders()
 	if !f.paged {
+		f.wishes.allowVerify(errNoVerify)
 		if f.feed.following() {
 			return f.pages(ctx)
 		}
@@ -112,6 +125,10 @@ func (f *follower) advance(ctx context.Context) error {
 	if !f.feed.following() {
 		f.status.update(func(s *Status) { s.State = Syncing })
 		if err := f.comparePages(ctx); err != nil {
+			return err
+		}
+	} else if f.feed.reached != 0 {
+		if err := f.verify(ctx); err != nil {
 			return err
 		}
 	}

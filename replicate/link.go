@@ -143,6 +143,26 @@ func (s scope) excluded(rel string) string {
 	return ""
 }
 
+// excludedBelow are prefixes of the relative keys that are left alone; some is false when that
+// is all of them.
+func (s scope) excludedBelow() (prefixes []string, some bool) {
+	some = true
+	cut := func(x, prefix string) {
+		if rest, below := strings.CutPrefix(x, prefix); below && rest != "" {
+			prefixes = append(prefixes, rest)
+		} else if strings.HasPrefix(prefix, x) {
+			some = false
+		}
+	}
+	for _, x := range s.link.Excludes {
+		cut(x, s.link.Source)
+	}
+	cut(s.statusPath+"/", s.link.Source)
+	cut(s.statusPath+"/", s.link.Destination)
+	slices.Sort(prefixes)
+	return slices.Compact(prefixes), some
+}
+
 // unreadable reports whether the key would be copied if its name could be read.
 func (s scope) unreadable(key string) bool { return !s.binary && mangled(key) }
 

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/hanse-project/hanse/kv/digest"
 )
 
 // A pass compares source and destination page by page in the order of the keys, writes what
@@ -83,6 +85,8 @@ func (f *follower) comparePages(ctx context.Context) error {
 			return err
 		}
 	}
+	f.endVerify()
+	f.wishes.allowVerify(errNotInStep)
 	p := l.plan.Pass
 	f.names = slices.DeleteFunc(f.names, func(c change) bool { return c.rel > string(p.After) })
 	f.status.progress(p.Done, p.Total)
@@ -120,21 +124,45 @@ func (f *follower) resumable(p Pass) bool {
 
 // merge goes through both sides side by side.
 func (f *follower) merge(ctx context.Context, p *Pass) error {
-	s, after := f.scope, string(p.After)
-	from := func(prefix string) EntriesQuery {
-		q := EntriesQuery{Prefix: prefix}
-		if after != "" {
-			q.After = prefix + after
-		}
-		return q
-	}
-	first := from(s.link.Source)
-	first.Count = p.Total == 0
-	source := newStream(ctx, f.source, first, func(page *EntryPage) error { return f.acceptPage(p, page) })
+	s := f.scope
+	span := digest.Stretch{After: string(p.After)}
+	source := newStream(ctx, f.source, s.link.Source, span, p.Total == 0, func(page *EntryPage) error { return f.acceptPage(p, page) })
 	defer source.close()
-	destination := newStream(ctx, f.ledger.sink, from(s.link.Destination), func(*EntryPage) error { return nil })
+	destination := newStream(ctx, f.ledger.sink, s.link.Destination, span, false, nil)
 	defer destination.close()
 	saved := time.Now()
+	return s.sideBySide(source, destination, func(rel string, theirs, ours *Entry) error {
+		if err := f.meet(ctx, p, rel, theirs, ours); err != nil {
+			return err
+		}
+		if theirs != nil {
+			p.Done++
+		}
+		p.After = octets(rel)
+		if err := f.ledger.makeRoom(ctx, rel); err != nil {
+			return err
+		}
+		f.ledger.plan.Pass = *p
+		if time.Since(saved) > passSave && time.Since(f.ledger.written) > passSave {
+			saved = time.Now()
+			return f.ledger.flush(ctx)
+		}
+		return nil
+	})
+}
+
+// walk reads a stretch of both sides, for one who does not follow the link.
+func (f *follower) walk(ctx context.Context, span digest.Stretch, meet func(rel string, theirs, ours *Entry) error) error {
+	source := newStream(ctx, f.source, f.scope.link.Source, span, false, nil)
+	defer source.close()
+	destination := newStream(ctx, f.pagesOf, f.scope.link.Destination, span, false, nil)
+	defer destination.close()
+	return f.scope.sideBySide(source, destination, meet)
+}
+
+// sideBySide calls meet for each key that one of the sides has, in order; the entry of a side
+// that does not have it is nil.
+func (s scope) sideBySide(source, destination *stream, meet func(rel string, theirs, ours *Entry) error) error {
 	for {
 		theirs, err := source.head()
 		if err != nil {
@@ -160,26 +188,14 @@ func (f *follower) merge(ctx context.Context, p *Pass) error {
 				ours = nil
 			}
 		}
-		if err := f.meet(ctx, p, rel, theirs, ours); err != nil {
-			return err
-		}
 		if theirs != nil {
 			source.next()
-			p.Done++
 		}
 		if ours != nil {
 			destination.next()
 		}
-		p.After = octets(rel)
-		if err := f.ledger.makeRoom(ctx, rel); err != nil {
+		if err := meet(rel, theirs, ours); err != nil {
 			return err
-		}
-		f.ledger.plan.Pass = *p
-		if time.Since(saved) > passSave && time.Since(f.ledger.written) > passSave {
-			if err := f.ledger.flush(ctx); err != nil {
-				return err
-			}
-			saved = time.Now()
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -150,8 +151,10 @@ func NewRunner(cfg RunnerConfig) (*Runner, error) {
 		always: cfg.Once, mangled: map[string]bool{},
 		quiet: cfg.Quiet, heartbeat: cfg.Heartbeat,
 		toAllow: cfg.ToAllow,
-		log:     cfg.Log.Named("replicate").With("link", cfg.Name),
-		status:  status,
+		pagesOf: cfg.Sink, verifyEvery: cfg.VerifyInterval, repair: cfg.Repair,
+		wishes: wishes{refusal: errNotInStep},
+		log:    cfg.Log.Named("replicate").With("link", cfg.Name),
+		status: status,
 	}}, nil
 }
 
@@ -159,6 +162,9 @@ func NewRunner(cfg RunnerConfig) (*Runner, error) {
 // link used up its attempts and, with Once, when deletes are held. A Runner runs once.
 func (r *Runner) Run(ctx context.Context) error {
 	f := r.f
+	f.life = ctx
+	f.verifyNext = time.Now().Add(f.verifyEvery/2 + rand.N(f.verifyEvery+1))
+	defer f.endVerify()
 	f.log.Info("link started", "checkpoint", f.ledger.key)
 	failures := 0
 	for ctx.Err() == nil {
@@ -223,4 +229,4 @@ func (r *Runner) Order(o Orders) { r.f.wishes.order(o) }
 // Verify starts a comparison in the background, whose result the status will show. It puts
 // right what differs if that is asked here or the link's settings say so. It fails when one
 // is going on, and where the link is not in step yet or cannot be read in pages.
-func (r *Runner) Verify(repair bool) error { return r.f.wishes.verify(repair) }
+func (r *Runner) Verify(repair bool) error { return r.f.wishes.wantVerify(repair) }

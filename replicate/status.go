@@ -207,6 +207,12 @@ func (t *tracker) conflict(key string) {
 	})
 }
 
+// knowsConflict reports whether the key is among the latest conflicts.
+func (t *tracker) knowsConflict(key string) (known bool) {
+	t.update(func(s *Status) { known = slices.Contains(s.ConflictKeys, key) })
+	return known
+}
+
 // progress notes how far a comparison has come.
 func (t *tracker) progress(done, total int) {
 	t.update(func(s *Status) {

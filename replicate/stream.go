@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"strings"
+
+	"github.com/hanse-project/hanse/kv/digest"
 )
 
 // stream reads one side of a link page by page in the order of the keys. While a page is
@@ -14,8 +16,9 @@ type stream struct {
 
 	reader Reader
 	prefix string
+	to     string // the key before which it ends, "" for none
 
-	// accept judges a page before it is used.
+	// accept, if there is one, judges a page before it is used.
 	accept func(*EntryPage) error
 
 	page  []Entry // what is left of it
@@ -28,11 +31,18 @@ type streamAnswer struct {
 	err  error
 }
 
-// newStream reads from the page that q asks for. It must be closed.
-func newStream(ctx context.Context, reader Reader, q EntriesQuery, accept func(*EntryPage) error) *stream {
+// newStream reads a stretch of the relative keys below a prefix; count asks how many keys there
+// are. It must be closed.
+func newStream(ctx context.Context, reader Reader, prefix string, span digest.Stretch, count bool, accept func(*EntryPage) error) *stream {
 	ctx, cancel := context.WithCancel(ctx)
-	s := &stream{ctx: ctx, cancel: cancel, reader: reader, prefix: q.Prefix, accept: accept, last: q.After}
-	s.ask(q)
+	s := &stream{ctx: ctx, cancel: cancel, reader: reader, prefix: prefix, accept: accept}
+	if span.After != "" {
+		s.last = prefix + span.After
+	}
+	if span.To != "" {
+		s.to = prefix + span.To
+	}
+	s.ask(EntriesQuery{Prefix: prefix, After: s.last, To: s.to, Count: count})
 	return s
 }
 
@@ -64,8 +74,10 @@ func (s *stream) head() (*Entry, error) {
 }
 
 func (s *stream) take(page *EntryPage) error {
-	if err := s.accept(page); err != nil {
-		return err
+	if s.accept != nil {
+		if err := s.accept(page); err != nil {
+			return err
+		}
 	}
 	last := s.last
 	for _, e := range page.Entries {
@@ -78,7 +90,7 @@ func (s *stream) take(page *EntryPage) error {
 	case page.More && len(page.Entries) == 0:
 		return fmt.Errorf("a page of keys below %q is empty and not the last", s.prefix)
 	case page.More:
-		s.ask(EntriesQuery{Prefix: s.prefix, After: last})
+		s.ask(EntriesQuery{Prefix: s.prefix, After: last, To: s.to})
 	}
 	s.page = page.Entries
 	return nil

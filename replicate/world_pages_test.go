@@ -2,6 +2,7 @@ package replicate
 
 import (
 	"context"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -24,11 +25,42 @@ func (s memSink) Entries(_ context.Context, q EntriesQuery) (*EntryPage, error) 
 }
 
 func (s memSource) Digests(_ context.Context, q digest.Query) (*digest.Reply, error) {
-	return nil, ErrNoPages
+	return s.digests(q, s.paged)
 }
 
 func (s memSink) Digests(_ context.Context, q digest.Query) (*digest.Reply, error) {
-	return nil, ErrNoPages
+	return s.digests(q, s.paged)
+}
+
+// digests leaves out what is not the link's.
+func (s *store) digests(q digest.Query, paged bool) (*digest.Reply, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !paged {
+		return nil, ErrNoPages
+	}
+	if err := s.fault("digests"); err != nil {
+		return nil, err
+	}
+	s.sums++
+	entries := func(from, to string) iter.Seq[digest.Entry] {
+		return func(yield func(digest.Entry) bool) {
+			for _, k := range slices.Sorted(maps.Keys(s.keys)) {
+				rel, ok := strings.CutPrefix(k, q.Prefix)
+				ok = ok && rel >= from && (to == "" || rel < to) && (s.mine == nil || s.mine[k])
+				for _, x := range q.Exclude {
+					ok = ok && !strings.HasPrefix(rel, x)
+				}
+				e := s.keys[k]
+				if ok && !yield(digest.Entry{Key: rel, Flags: e.Flags, Value: e.Value}) {
+					return
+				}
+			}
+		}
+	}
+	rep := digest.Build(entries).Answer(&q, entries)
+	rep.Index = s.index
+	return rep, nil
 }
 
 func (s *store) entries(q EntriesQuery, paged bool) (*EntryPage, error) {

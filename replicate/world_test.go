@@ -44,6 +44,7 @@ type store struct {
 	limits  Limits
 	lists   int
 	reads   int // pages of entries
+	sums    int // answers with sums
 
 	// fault is asked before each call, by its name; cut says after how many
 	// entries a listing breaks, negative for never.
