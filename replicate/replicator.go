@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 )
@@ -37,6 +38,10 @@ type Config struct {
 	Guard Guard
 	Quiet Quiet
 	Retry Retry
+
+	// VerifyInterval and Repair are as in RunnerConfig.
+	VerifyInterval time.Duration
+	Repair         bool
 
 	// Writer names this daemon in the checkpoints, for whoever finds two of them.
 	Writer string
@@ -74,6 +79,7 @@ func New(cfg Config) (*Replicator, error) {
 			Link: link, Source: cfg.Source(link.SourceDC), Sink: cfg.Sink, Lease: cfg.Lease,
 			CheckpointKey: CheckpointKey(cfg.StatusPath, link), StatusPath: cfg.StatusPath,
 			Guard: cfg.Guard, Delete: true, Quiet: cfg.Quiet, Retry: cfg.Retry, Once: cfg.Once,
+			VerifyInterval: cfg.VerifyInterval, Repair: cfg.Repair,
 			ToAllow: "run once with -allow-mass-delete -once",
 			Writer:  cfg.Writer, Log: cfg.Log,
 		})

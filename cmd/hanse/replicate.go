@@ -98,7 +98,8 @@ func (s *replicateSettings) run(ctx context.Context, std stdio, warnings []strin
 		Source: func(dc string) replicate.Source { return agent.Source(dc, s.maxStale) },
 		Sink:   agent.Sink(),
 		Once:   s.once || s.dryRun, Quiet: s.quiet.Quiet, Retry: s.retryRule(), Log: log,
-		Guard:  replicate.Guard{MaxFraction: s.maxDeleteFraction, Allow: s.allowMassDelete},
+		Guard:          replicate.Guard{MaxFraction: s.maxDeleteFraction, Allow: s.allowMassDelete},
+		VerifyInterval: s.verifyInterval, Repair: s.repair,
 		Writer: daemonName(self.NodeName),
 	}
 	if s.dryRun {

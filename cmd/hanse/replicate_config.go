@@ -41,9 +41,11 @@ var replicateKeys = map[string]string{
 	"max_stale":                "max-stale",
 	"metrics_addr":             "metrics-addr",
 	"pid_file":                 "pid-file",
+	"repair":                   "repair",
 	"status_dir":               "status-dir",
 	"syslog.enabled":           "syslog",
 	"syslog.facility":          "syslog-facility",
+	"verify_interval":          "verify-interval",
 	"wait":                     "wait",
 }
 

@@ -28,6 +28,8 @@ type replicateSettings struct {
 	allowMassDelete       bool
 	maxDeleteFraction     float64
 	maxStale              time.Duration
+	verifyInterval        time.Duration
+	repair                bool
 	quiet                 quietValue
 	retryEnabled          bool
 	retry                 replicate.Retry
@@ -47,6 +49,7 @@ type replicateSettings struct {
 func replicateFlags(fs *flag.FlagSet) *replicateSettings {
 	s := &replicateSettings{
 		client: agentFlags(fs), sslVerify: true, retryEnabled: true, maxDeleteFraction: replicate.DefaultMaxDeleteFraction,
+		verifyInterval: 10 * time.Minute, repair: true,
 		retry:    replicate.Retry{Base: 250 * time.Millisecond, Max: time.Minute},
 		logLevel: levelValue{hclog.Info}, killSignal: signalValue{syscall.SIGINT},
 	}
@@ -68,6 +71,8 @@ func replicateFlags(fs *flag.FlagSet) *replicateSettings {
 	fs.BoolVar(&s.allowMassDelete, "allow-mass-delete", false, "Carry out deletes that are held. Best used for one run with -once.")
 	fs.Float64Var(&s.maxDeleteFraction, "max-delete-fraction", s.maxDeleteFraction, "Hold deletes of at least 10 keys above this `share` of a link's keys, 0.5\n      by default.")
 	fs.DurationVar(&s.maxStale, "max-stale", 0, "Let any server of the source answer that is at most this `duration` behind.")
+	fs.DurationVar(&s.verifyInterval, "verify-interval", s.verifyInterval, "Compare both ends in the background this often, a `duration`; 10m by default,\n      0 for never. It takes a Hanse at both ends.")
+	fs.BoolVar(&s.repair, "repair", s.repair, "Put right what such a comparison finds, or only count it; on by default.")
 	fs.Var(&s.quiet, "wait", "Wait until the source was quiet for `min[:max]`, but not beyond max, which\n      is four times min by default.")
 	fs.StringVar(&s.statusPath, "status-dir", replicate.DefaultStatusPath, "The `path` in the key/value store below which checkpoints are kept;\n      "+replicate.DefaultStatusPath+" by default.")
 	fs.BoolVar(&s.lock, "lock", true, "Lock each link, so that of several daemons one is active and the next takes\n      over; on by default. A run with -once or -dry-run locks nothing.")
@@ -104,6 +109,12 @@ func (s *replicateSettings) consulFlags(fs *flag.FlagSet) {
 
 // links are the prefixes, each with all excludes.
 func (s *replicateSettings) links() ([]replicate.Link, error) {
+	switch {
+	case s.lockTTL <= 0:
+		return nil, usageError(fmt.Sprintf("-lock-ttl is %v: use 10s or more, or -lock=false to do without locks.", s.lockTTL))
+	case s.verifyInterval < 0:
+		return nil, usageError(fmt.Sprintf("-verify-interval is %v: use a positive duration, or 0 to compare nothing in the background.", s.verifyInterval))
+	}
 	if len(s.prefixes) == 0 {
 		return nil, usageError("Nothing to replicate: give at least one -prefix, or a -config that has one.")
 	}

@@ -107,6 +107,17 @@ func TestReplicateReadsFilesOfConsulReplicate(t *testing.T) {
 	}
 }
 
+func TestReplicateReadsItsOwnKeys(t *testing.T) {
+	s, _, err := settings(t)
+	if err != nil || s.verifyInterval != 10*time.Minute || !s.repair || !s.lock || s.lockTTL != 10*time.Second {
+		t.Errorf("without settings: %+v, %v", s, err)
+	}
+	s, _, err = settings(t, "-config", writeFile(t, "own.hcl", `verify_interval = "90s" repair = false lock = false lock_ttl = "15s"`))
+	if err != nil || s.verifyInterval != 90*time.Second || s.repair || s.lock || s.lockTTL != 15*time.Second {
+		t.Errorf("from a file: %+v, %v", s, err)
+	}
+}
+
 func TestReplicateReadsOldFiles(t *testing.T) {
 	s, _, err := settings(t, "-config", writeFile(t, "old.hcl", `
 		consul = "127.0.0.1:9" token = "abcd" retry = "10s"
@@ -204,6 +215,8 @@ func TestReplicateRefusesBadCommandLines(t *testing.T) {
 		{[]string{"-prefx", "config/@x"}, "Did you mean -prefix?"},
 		{[]string{"-wait", "soon", "-prefix", "config/@x"}, "invalid duration"},
 		{[]string{"-config", "/no/such/file"}, "/no/such/file"},
+		{[]string{"-prefix", "config/@x", "-lock-ttl", "0s"}, "-lock-ttl is 0s"},
+		{[]string{"-prefix", "config/@x", "-verify-interval", "-1m"}, "-verify-interval is -1m0s"},
 		{[]string{"-prefix", "config/@x", "-pid-file", "/no/such/dir/pid"}, "-pid-file"},
 		{[]string{"-prefix", "config/@x", "-once", "-http-addr", "127.0.0.1:1", "-consul-retry-attempts", "2", "-consul-retry-backoff", "1ms"}, "no agent at http://127.0.0.1:1 after 2 attempts"},
 	} {
