@@ -53,23 +53,32 @@ func (r *Runner) Explain(ctx context.Context, key string) (Explanation, error) {
 	if x.DestinationKey == key {
 		x.Role = RoleDestination
 	}
-	if x.Reason = s.excluded(rel); x.Reason != "" {
-		x.Action = ActionExcluded
-		return x, nil
+	theirs, ours, err := r.lookup(ctx, x.SourceKey, x.DestinationKey)
+	if theirs != nil {
+		x.SourceIndex = theirs.ModifyIndex
 	}
-	theirs, err := lookup(ctx, r.cfg.Source, s.link.Source, x.SourceKey)
-	if err == nil {
-		var ours *Entry
-		if ours, err = lookup(ctx, r.cfg.Sink, s.link.Destination, x.DestinationKey); err == nil {
-			x.judge(r.f.rules, theirs, ours, status)
-			return x, nil
-		}
+	if ours != nil {
+		x.Exists, x.Foreign = true, ours.Foreign
 	}
-	if errors.Is(err, ErrNoPages) {
-		x.Action, x.Reason = ActionCopied, "what the source has is copied; one of the sides cannot be asked for a single key"
-		return x, nil
+	switch reason := s.excluded(rel); {
+	case reason != "":
+		x.is(ActionExcluded, reason)
+	case errors.Is(err, ErrNoPages):
+		x.is(ActionCopied, "what the source has is copied; one of the sides cannot be asked for a single key")
+	case err != nil:
+		return x, fmt.Errorf("explain %q: %w", key, err)
+	default:
+		x.judge(r.f.rules, theirs, ours, status)
 	}
-	return x, fmt.Errorf("explain %q: %w", key, err)
+	return x, nil
+}
+
+// lookup reads a key of each side, nil if it is not there.
+func (r *Runner) lookup(ctx context.Context, source, destination string) (theirs, ours *Entry, err error) {
+	if ours, err = lookup(ctx, r.cfg.Sink, r.cfg.Link.Destination, destination); err == nil {
+		theirs, err = lookup(ctx, r.cfg.Source, r.cfg.Link.Source, source)
+	}
+	return theirs, ours, err
 }
 
 // lookup reads one key, nil if it is not there.
@@ -88,11 +97,9 @@ func lookup(ctx context.Context, reader Reader, prefix, key string) (found *Entr
 func (x *Explanation) judge(rules rules, theirs, ours *Entry, status Status) {
 	var have known
 	if ours != nil {
-		x.Exists, x.Foreign = true, ours.Foreign
 		have.foreign = ours.Foreign
 	}
 	if theirs != nil {
-		x.SourceIndex = theirs.ModifyIndex
 		same := ours != nil && ours.Flags == theirs.Flags && bytes.Equal(ours.Value, theirs.Value)
 		switch rules.present(same, ours != nil, have) {
 		case keep:
