@@ -76,13 +76,16 @@ func (e *Endpoint) changes(_ context.Context, call *rpc.Call, req *ChangesReques
 		limit = DefaultChanges
 	}
 	v, feed := e.store.ReadFeed(call.Watch)
-	if floor := v.TouchedAt(floorName); req.Since > 0 && req.Since < floor {
+	floor := v.TouchedAt(floorName)
+	within := req.Since == floor && req.After != "" // what is left of the index may have been deletes
+	if req.Since > 0 && (req.Since < floor || within) {
 		return nil, &rpc.Error{Reason: rpc.ReasonTooOld, Cause: rpc.ErrTooOld, Text: fmt.Sprintf(
 			"index %d %s: what was deleted up to index %d is not known any more, compare everything and go on from there", req.Since, rpc.ErrTooOld.Text, floor)}
 	}
 	rep := &ChangesReply{Changes: []Change{}}
+	end := max(feed.Index(), 1) // a table that was never written has a cursor, too
 	if req.Since == 0 {
-		rep.Index = feed.Index()
+		rep.Index = end
 		return rep, nil
 	}
 	store.WatchRows(v, tableEntries, "id_prefix", req.Prefix) // with every delete goes an entry, too
@@ -104,9 +107,9 @@ func (e *Endpoint) changes(_ context.Context, call *rpc.Call, req *ChangesReques
 		size += len(c.Key) + len(c.Value)
 	}
 	if len(rep.Changes) == 0 {
-		rep.SetAbsentSince(feed.Index(), 0) // whatever the caller holds, there is nothing behind it
+		rep.SetAbsentSince(end, 0) // whatever the caller holds, there is nothing behind it
 	}
-	rep.Index = feed.Index()
+	rep.Index = end
 	return rep, nil
 }
 

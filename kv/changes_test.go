@@ -143,12 +143,16 @@ func TestPagesAreBoundedInBytes(t *testing.T) {
 
 func TestWhatIsTooOldIsSaid(t *testing.T) {
 	tb := newTable(t)
-	tooOld := func(since uint64) bool {
-		_, err := tb.changes(t.Context(), anyone(), &ChangesRequest{Since: since})
+	behind := func(since uint64, after string) bool {
+		_, err := tb.changes(t.Context(), anyone(), &ChangesRequest{Since: since, After: after})
 		if err != nil && !errors.Is(err, rpc.ErrTooOld) {
 			t.Fatal(err)
 		}
 		return err != nil
+	}
+	tooOld := func(since uint64) bool { return behind(since, "") }
+	if got := show(tb.page("", 0, "", 0)); got != "next 1" {
+		t.Errorf("before the first write the feed begins with %s", got)
 	}
 	tb.write(Set, "a", "", 0)    // 1
 	tb.write(Delete, "a", "", 0) // 2
@@ -158,6 +162,9 @@ func TestWhatIsTooOldIsSaid(t *testing.T) {
 	}
 	if n, err := tb.Reap(t.Context(), -time.Hour); n != 1 || err != nil {
 		t.Fatalf("reaped %d, %v", n, err)
+	}
+	if !behind(2, "Z") {
+		t.Error("after the reap the rest of index 2 is known, which was a delete")
 	}
 	if !tooOld(1) || tooOld(2) || tooOld(0) {
 		t.Errorf("after the reap: 1 is too old: %v, 2: %v, 0: %v", tooOld(1), tooOld(2), tooOld(0))

@@ -53,7 +53,7 @@ func (e *Endpoint) digests(ctx context.Context, call *rpc.Call, req *DigestsRequ
 	}
 	answer := tree.Answer(&req.Query, of.entries(v))
 	rep := &DigestsReply{Levels: answer.Levels, Ranges: answer.Ranges}
-	rep.Index = tableIndex(v)
+	rep.Index = max(tableIndex(v), 1)
 	return rep, nil
 }
 

@@ -67,7 +67,7 @@ func (e *Endpoint) entriesPage(_ context.Context, call *rpc.Call, req *PageReque
 func ReadPage(v *store.View, req *PageRequest, keep func(key string) bool) *Page {
 	limit := cmp.Or(req.Limit, DefaultChanges)
 	rep := &Page{Entries: []PageEntry{}}
-	rep.Index = tableIndex(v)
+	rep.Index = max(tableIndex(v), 1) // as the feed has it
 	size := 0
 	for row := range req.rows(v) {
 		if !keep(row.Key) {
