@@ -17,8 +17,8 @@ import (
 
 // Reload reads the configuration again and takes over what can change while the agent
 // runs: the log level, how DNS answers, what the files of certificates hold, the agent's
-// own tokens, services and checks, and watches. What would need a restart is named in
-// the log. After an error everything is as before.
+// own tokens, services and checks, watches, and replication links. What would need a
+// restart is named in the log. After an error everything is as before.
 func (a *Agent) Reload() error {
 	if a.opts.Load == nil {
 		return errors.New("this agent was not started from a configuration that could be read again")
@@ -34,6 +34,10 @@ func (a *Agent) Reload() error {
 	if err != nil {
 		return fmt.Errorf("reload the watches: %w", err)
 	}
+	links, err := ReadLinks(cfg)
+	if err != nil {
+		return fmt.Errorf("reload the replication links: %w", err)
+	}
 	if err := a.local.Load(cfg.Definitions); err != nil {
 		return fmt.Errorf("reload the services and checks: %w", err)
 	}
@@ -42,6 +46,9 @@ func (a *Agent) Reload() error {
 	}
 	a.tokens.Configure(configuredTokens(cfg))
 	a.watches.Set(watches)
+	if s, isServer := a.role.(*serverRole); isServer {
+		s.Want(links)
+	}
 	for _, w := range warnings {
 		a.log.Warn(w)
 	}
@@ -84,7 +91,7 @@ func needsRestart(old, new *config.Config) []string {
 
 // reloadable are the fields that a reload takes over, by their paths.
 var reloadable = map[string]bool{
-	"Log.Level": true, "Definitions": true, "Watches": true, "DNS": true, "Recursors": true,
+	"Log.Level": true, "Definitions": true, "Watches": true, "Links": true, "DNS": true, "Recursors": true,
 	"ACL.Tokens.Default": true, "ACL.Tokens.Agent": true, "ACL.Tokens.AgentRecovery": true,
 	"ACL.Tokens.Replication": true, "ACL.Tokens.ConfigFileServiceRegistration": true, "ACL.Tokens.DNS": true,
 }
@@ -108,7 +115,7 @@ func differing(names []string, path string, old, new reflect.Value) []string {
 // settings are the names of settings, and the beginnings of such names, that do not
 // follow from those of the fields.
 var settings = map[string]string{
-	"Server": "server", "Links": "replicate", "UI": "ui_config.enabled", "DevMode": "-dev",
+	"Server": "server", "UI": "ui_config.enabled", "DevMode": "-dev",
 	"AdvertiseAddrLAN": "advertise_addr", "AdvertiseAddrWAN": "advertise_addr_wan", "ClientAddrs": "client_addr",
 	"SerfBindAddrLAN": "serf_lan", "SerfBindAddrWAN": "serf_wan", "TranslateWANAddr": "translate_wan_addrs",
 	"HTTPAddrs": "addresses.http", "HTTPSAddrs": "addresses.https", "DNSAddrs": "addresses.dns",

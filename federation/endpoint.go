@@ -3,6 +3,7 @@ package federation
 import (
 	"cmp"
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -48,6 +49,20 @@ type DatacenterReport struct {
 	BreakerSince string `json:",omitempty"`
 	// LastError is the last failure of a connection.
 	LastError string `json:",omitempty"`
+	// Links are the replication links that lead to it and those that come from it, as far as
+	// the datacenters that they lead to said something of them.
+	Links []LinkReport
+}
+
+// LinkReport is how a replication link is, as the datacenter says that it leads to.
+type LinkReport struct {
+	Name     string
+	From, To string
+	State    string
+	// LagSeconds is how long ago everything that the source had was there, and LagEntries how
+	// many differences are known and not yet written.
+	LagSeconds float64
+	LagEntries int
 }
 
 // ServerReport is how one server looks from there.
@@ -73,6 +88,8 @@ type EndpointConfig struct {
 	Datacenter, Node string
 	// Leader asks a datacenter for the address of its leader, "" if it has none.
 	Leader func(ctx context.Context, dc string) (addr string, err error)
+	// Links asks a datacenter for the links that lead to it, with the caller's token.
+	Links func(ctx context.Context, dc, token string) ([]LinkReport, error)
 }
 
 // Endpoint answers the method on a server.
@@ -84,10 +101,10 @@ func NewEndpoint(c EndpointConfig) *Endpoint { return &Endpoint{c} }
 // Methods binds the method of this package.
 func (e *Endpoint) Methods() []rpc.Handler { return []rpc.Handler{GetStatus.Handle(e.status)} }
 
-// leaderPatience is how long the datacenters have to name their leaders.
+// leaderPatience is how long the datacenters have to name their leaders and their links.
 const leaderPatience = time.Second
 
-func (e *Endpoint) status(ctx context.Context, call *rpc.Call, _ *StatusRequest) (*Report, error) {
+func (e *Endpoint) status(ctx context.Context, call *rpc.Call, req *StatusRequest) (*Report, error) {
 	if err := call.Allow(rpc.ResourceOperator, rpc.AccessRead, ""); err != nil {
 		return nil, err
 	}
@@ -96,6 +113,7 @@ func (e *Endpoint) status(ctx context.Context, call *rpc.Call, _ *StatusRequest)
 	// The leaders come first, so that what their question finds out is told, too.
 	datacenters := e.Directory.Datacenters()
 	leaders := make(map[string]string, len(datacenters))
+	links := make(map[string][]LinkReport, len(datacenters))
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	for _, dc := range datacenters {
@@ -111,21 +129,39 @@ func (e *Endpoint) status(ctx context.Context, call *rpc.Call, _ *StatusRequest)
 			defer mu.Unlock()
 			leaders[dc] = addr
 		})
+		wg.Go(func() {
+			into, err := e.Links(ctx, dc, req.Token)
+			if err != nil {
+				return // likewise, and who has no links of this kind does not answer either
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			for _, l := range into {
+				links[l.To] = append(links[l.To], l)
+				if l.From != l.To {
+					links[l.From] = append(links[l.From], l)
+				}
+			}
+		})
 	}
 	wg.Wait()
 	rep := &Report{Datacenter: e.Datacenter, Node: e.Node, Datacenters: []DatacenterReport{}}
 	for _, s := range e.Directory.Status(e.Forwarder) {
-		rep.Datacenters = append(rep.Datacenters, e.report(&s, leaders[s.Datacenter]))
+		rep.Datacenters = append(rep.Datacenters, e.report(&s, leaders[s.Datacenter], links[s.Datacenter]))
 	}
 	return rep, nil
 }
 
 // report is s as it is sent; leader is an address.
-func (e *Endpoint) report(s *Status, leader string) DatacenterReport {
+func (e *Endpoint) report(s *Status, leader string, links []LinkReport) DatacenterReport {
+	slices.SortFunc(links, func(a, b LinkReport) int {
+		return cmp.Or(compareBool(a.To != s.Datacenter, b.To != s.Datacenter), cmp.Compare(a.To, b.To), cmp.Compare(a.Name, b.Name))
+	})
 	rep := DatacenterReport{
 		Datacenter: s.Datacenter, Local: s.Datacenter == e.Datacenter, Leader: leader, Alive: s.Alive, Failed: s.Failed,
 		InFlight: s.Traffic.InFlight, Errors: s.Traffic.Errors, Sessions: s.Traffic.Sessions,
 		Breaker: s.Breaker.String(), LastError: s.LastError, Servers: []ServerReport{},
+		Links: append([]LinkReport{}, links...),
 	}
 	if !s.BreakerSince.IsZero() {
 		rep.BreakerSince = s.BreakerSince.UTC().Format(time.RFC3339)

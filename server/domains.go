@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 
+	uuid "github.com/hashicorp/go-uuid"
 	autopilot "github.com/hashicorp/raft-autopilot"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -28,7 +29,6 @@ type domains struct {
 	kv       *kv.Endpoint
 	sessions *session.Timers
 	places   *coordinate.Endpoint
-	links    *link.Manager
 }
 
 func newDomains(datacenter string, reg prometheus.Registerer) (*domains, error) {
@@ -52,7 +52,10 @@ func (s *Server) handlers(d *domains) []rpc.Handler {
 	d.places = coordinate.NewEndpoint(coordinate.Config{
 		Store: d.store, Log: s.node, Datacenters: gossip.places, Logger: s.cfg.Log.Named("coordinate"),
 	})
-	d.links = link.NewManager(link.ManagerConfig{Store: d.store, Datacenter: s.cfg.Datacenter, Caller: inside{s}})
+	s.links = link.NewManager(link.ManagerConfig{
+		Store: d.store, Log: s.node, Datacenter: s.cfg.Datacenter, Node: s.cfg.NodeName, MaxValue: s.cfg.MaxValue,
+		Caller: inside{s}, Links: s.cfg.Links, Event: s.fire, Registerer: s.cfg.Registerer, Logger: s.cfg.Log.Named("link"),
+	})
 	endpoints := []interface{ Methods() []rpc.Handler }{
 		d.kv,
 		services,
@@ -66,11 +69,11 @@ func (s *Server) handlers(d *domains) []rpc.Handler {
 		}),
 		event.NewEndpoint(s.cfg.LAN),
 		federation.NewEndpoint(federation.EndpointConfig{
-			Directory: s.network.directory, Forwarder: s.network.router, Datacenter: s.cfg.Datacenter, Node: s.cfg.NodeName, Leader: s.leaderOf,
+			Directory: s.network.directory, Forwarder: s.network.router, Datacenter: s.cfg.Datacenter, Node: s.cfg.NodeName, Leader: s.leaderOf, Links: s.linksInto,
 		}),
 		entry.NewEndpoint(d.store, s.node),
 		mesh.NewEndpoint(d.store, s.node, s.cfg.Datacenter, s.cfg.Mesh),
-		link.NewEndpoint(d.store, s.node, s.cfg.Datacenter, d.links),
+		link.NewEndpoint(d.store, s.node, s.cfg.Datacenter, s.links),
 		operator.NewEndpoint(operator.Config{
 			Log: s.node, Pools: gossip, Store: d.store, Proposer: s.node, Defaults: s.cfg.Autopilot,
 			Pilot: func() *autopilot.State { return s.pilot.State() }, Progress: s.progress, Forward: s.askKeyring,
@@ -84,6 +87,21 @@ func (s *Server) handlers(d *domains) []rpc.Handler {
 		func(context.Context, *rpc.Call, *catalog.DatacentersRequest) (*[]string, error) {
 			return new(gossip.all()), nil
 		}))
+}
+
+// fire sends a user event to the agents of this datacenter.
+func (s *Server) fire(ctx context.Context, name string, payload []byte) error {
+	id, err := uuid.GenerateUUID()
+	if err != nil {
+		return err
+	}
+	e := &event.Event{ID: id, Name: name, Payload: payload}
+	req := &event.FireRequest{Name: name}
+	if req.Payload, err = e.Encode(); err != nil {
+		return err
+	}
+	_, err = event.Fire.Call(ctx, inside{s}, req)
+	return err
 }
 
 // askKeyring hands a keyring operation to a server of another datacenter.
@@ -101,6 +119,23 @@ func (s *Server) leaderOf(ctx context.Context, dc string) (string, error) {
 		return "", err
 	}
 	return *addr, nil
+}
+
+// linksInto are the replication links that lead to a datacenter, as it says itself.
+func (s *Server) linksInto(ctx context.Context, dc, token string) ([]federation.LinkReport, error) {
+	req := &link.ListRequest{Status: true}
+	req.Datacenter, req.Token = dc, token
+	rep, err := link.List.Call(ctx, inside{s}, req)
+	if err != nil {
+		return nil, err
+	}
+	links := make([]federation.LinkReport, len(rep.Links))
+	for i, l := range rep.Links {
+		links[i] = federation.LinkReport{
+			Name: l.Name, From: l.SourceDatacenter, To: dc, State: l.Status.State, LagSeconds: l.Status.LagSeconds, LagEntries: l.Status.LagEntries,
+		}
+	}
+	return links, nil
 }
 
 // inside is the method table as the [rpc.Caller] of what stands in it.

@@ -109,6 +109,7 @@ type Server struct {
 	members   *members
 	lineage   *lineage
 	pilot     *consensus.Autopilot
+	links     *link.Manager
 	duties    []duty
 	snapshots *snapshots
 }
@@ -184,6 +185,7 @@ func (s *Server) assemble(d *domains) {
 		{"reconcile", reconciler.Run},
 		{"expire sessions", d.sessions.Run},
 		{"log coordinates", func(ctx context.Context) { d.places.Run(ctx, cmp.Or(cfg.CoordinatePeriod, coordinate.Period)) }},
+		{"links", s.links.Run},
 		{"announce", func(ctx context.Context) { s.announce() }},
 		{"bootstrap config entries", func(ctx context.Context) {
 			persistently(ctx, s.log, "write the first config entries", func(ctx context.Context) error {
@@ -235,6 +237,9 @@ func (s *Server) Caller() rpc.Caller { return s.table }
 
 // Snapshots saves and restores the state of this datacenter and of others.
 func (s *Server) Snapshots() operator.Snapshots { return s.snapshots }
+
+// Want replaces the replication links of the configuration.
+func (s *Server) Want(links []link.Link) { s.links.Want(links) }
 
 // Stats are figures of the log, for `hanse info`.
 func (s *Server) Stats() map[string]string { return s.node.Stats() }

@@ -14,6 +14,7 @@ import (
 	"github.com/mattn/go-isatty"
 
 	"github.com/hanse-project/hanse/federation"
+	"github.com/hanse-project/hanse/replicate"
 )
 
 var federationStatus = command{
@@ -21,7 +22,8 @@ var federationStatus = command{
 	short: "Show how all datacenters are, as a server sees them",
 	long: "Shows for each datacenter its leader, its servers that are alive and that have\n" +
 		"failed, and how calls to it fare: round trips of the last minutes, calls that\n" +
-		"wait, calls that no server answered, open connections, and the breaker.\n" +
+		"wait, calls that no server answered, open connections, and the breaker. Below\n" +
+		"are the replication links between them, and how far behind each is.\n" +
 		"With -watch it is shown anew every second until Ctrl-C.",
 	examples: []string{"federation status", "federation status -watch", "federation status -datacenter=beijing -format=json"},
 	prepare: func(fs *flag.FlagSet) work {
@@ -117,6 +119,27 @@ func printFederation(w io.Writer, report *federation.Report) {
 		}, append(calls, fmt.Sprint(d.Sessions), breaker)...))
 	}
 	printColumns(w, rows)
+	links := [][]string{{"Link", "From", "To", "State", "Lag", "Behind"}}
+	for _, d := range report.Datacenters {
+		for _, l := range d.Links {
+			if l.To == d.Datacenter { // where it comes from has it, too
+				links = append(links, append([]string{l.Name, l.From, l.To, l.State}, behind(l)...))
+			}
+		}
+	}
+	if len(links) > 1 {
+		fmt.Fprint(w, "\nLinks\n\n")
+		printColumns(w, links)
+	}
+}
+
+// behind is how far a link is behind, which nobody knows of one that does not run.
+func behind(l federation.LinkReport) []string {
+	switch replicate.State(l.State) {
+	case replicate.Paused, replicate.Refused, replicate.Disabled:
+		return []string{"-", "-"}
+	}
+	return []string{fmt.Sprintf("%.1f s", l.LagSeconds), fmt.Sprint(l.LagEntries)}
 }
 
 func millisecondsText(ms float64) string {

@@ -16,8 +16,16 @@ import (
 )
 
 var seenFromShanghai = &federation.Report{Datacenter: "shanghai", Node: "s1", Datacenters: []federation.DatacenterReport{
-	{Datacenter: "shanghai", Local: true, Leader: "s2", Alive: 3, RTTMedianMs: 0.41, Sessions: 2, Breaker: "closed"},
-	{Datacenter: "osaka", Leader: "o1", Alive: 2, Failed: 1, RTTMedianMs: 31.2, RTTP99Ms: 33.04, InFlight: 2, Sessions: 1, Breaker: "closed"},
+	{Datacenter: "shanghai", Local: true, Leader: "s2", Alive: 3, RTTMedianMs: 0.41, Sessions: 2, Breaker: "closed",
+		Links: []federation.LinkReport{
+			{Name: "osaka-app", From: "osaka", To: "shanghai", State: "paused"},
+			{Name: "shanghai-config", From: "shanghai", To: "osaka", State: "following", LagSeconds: 0.04, LagEntries: 3},
+		}},
+	{Datacenter: "osaka", Leader: "o1", Alive: 2, Failed: 1, RTTMedianMs: 31.2, RTTP99Ms: 33.04, InFlight: 2, Sessions: 1, Breaker: "closed",
+		Links: []federation.LinkReport{
+			{Name: "shanghai-config", From: "shanghai", To: "osaka", State: "following", LagSeconds: 0.04, LagEntries: 3},
+			{Name: "osaka-app", From: "osaka", To: "shanghai", State: "paused"},
+		}},
 	{Datacenter: "beijing", Alive: 1, Errors: 14, Breaker: "open", BreakerSince: "2026-11-28T01:04:19Z", LastError: "refused"},
 }}
 
@@ -27,6 +35,12 @@ Datacenter  Leader  Alive  Failed  RTT p50  RTT p99  In flight  Errors  Sessions
 shanghai    s2      3      0       0.4 ms   -        -          -       2         -
 osaka       o1      2      1       31.2 ms  33.0 ms  2          0       1         closed
 beijing     -       1      0       -        -        0          14      0         open since 2026-11-28T01:04:19Z
+
+Links
+
+Link             From      To        State      Lag    Behind
+osaka-app        osaka     shanghai  paused     -      -
+shanghai-config  shanghai  osaka     following  0.0 s  3
 `
 
 func TestFederationStatus(t *testing.T) {

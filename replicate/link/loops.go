@@ -33,7 +33,7 @@ type hop struct {
 }
 
 func (h hop) String() string {
-	return fmt.Sprintf("link %q of %s copies %q of %s to %q", h.link.Name, h.datacenter, h.link.Prefix, h.link.SourceDatacenter, h.link.DestinationPrefix)
+	return fmt.Sprintf("%q of %s (from %q in %s to %q)", h.link.Name, h.datacenter, h.link.Prefix, h.link.SourceDatacenter, h.link.DestinationPrefix)
 }
 
 // loop says by which way a link would be fed with what it writes itself, "" if it is not.
@@ -49,11 +49,11 @@ func (n *neighbours) loop(ctx context.Context, l *Link) (way string, sure bool) 
 	if path == nil {
 		return "", s.sure
 	}
-	steps := make([]string, len(path))
-	for i, h := range path {
-		steps[i] = h.String()
+	steps := make([]string, len(path)-1) // the last is the first again
+	for i := range steps {
+		steps[i] = path[i].String()
 	}
-	return strings.Join(steps, ", which is fed by: "), true
+	return strings.Join(steps, ", which is fed by ") + ", which is fed by the first", true
 }
 
 // search is one look for a loop.
