@@ -51,6 +51,7 @@ func (r *Runner) step(ctx context.Context) error {
 	}
 	if errors.Is(err, ErrLost) {
 		f.hold = nil
+		f.endVerify()
 	}
 	return err
 }

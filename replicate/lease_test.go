@@ -11,7 +11,7 @@ import (
 
 // locks are those of one destination. Whoever has one loses it when it is taken.
 type locks struct {
-	sink *store
+	sink memSink
 
 	mu      sync.Mutex
 	holder  string
@@ -20,7 +20,7 @@ type locks struct {
 	changed chan struct{}
 }
 
-func newLocks(sink *store) *locks { return &locks{sink: sink, changed: make(chan struct{})} }
+func newLocks(sink memSink) *locks { return &locks{sink: sink, changed: make(chan struct{})} }
 
 // free ends a hold. Its holder is told if it is known that it ended.
 func (l *locks) free(told bool) {
@@ -50,7 +50,7 @@ func (l lease) Acquire(ctx context.Context, _ string, standby func(string)) (*Ho
 			l.token++
 			held, lose := context.WithCancel(ctx)
 			l.lose = lose
-			return &Hold{Sink: fencedSink{memSink{store: l.sink}, l.locks, l.token}, Held: held}, nil
+			return &Hold{Sink: fencedSink{l.sink, l.locks, l.token}, Held: held}, nil
 		}
 		holder, changed := l.holder, l.changed
 		l.mu.Unlock()
@@ -83,11 +83,12 @@ func TestOneDaemonIsActiveAndTheNextTakesOver(t *testing.T) {
 	for _, told := range []bool{true, false} {
 		eitherWay(t, func(t *testing.T, newSource func() *store) {
 			source, sink := newSource(), newStore()
-			l := newLocks(sink)
+			l := newLocks(memSink{store: sink, paged: source.paged})
 			var both []*Replicator
 			for _, name := range []string{"one", "two"} {
 				cfg := testConfig(t, source, sink, "a/@x")
 				cfg.Writer, cfg.Lease = name, lease{l, name}
+				cfg.VerifyInterval, cfg.Repair = time.Second, true
 				r, _ := run(t, cfg)
 				both = append(both, r)
 				synctest.Wait()

@@ -103,7 +103,7 @@ func (s *replicateSettings) run(ctx context.Context, std stdio, warnings []strin
 		Writer: daemonName(self.NodeName),
 	}
 	if s.dryRun {
-		cfg.Sink = &dryRun{Sink: cfg.Sink, out: std.out, records: map[string]replicate.Record{}}
+		cfg.Sink = &dryRun{Sink: cfg.Sink, out: std.out, records: map[string]dryRecord{}}
 	}
 	if s.lock && !cfg.Once {
 		lease := agent.Lease(cfg.Writer, s.lockTTL)
@@ -265,7 +265,14 @@ type dryRun struct {
 	out io.Writer
 
 	mu      sync.Mutex
-	records map[string]replicate.Record
+	records map[string]dryRecord
+}
+
+// dryRecord is a link's record and how far its operations were told. They come in the order of
+// the keys, and once more where many deletes take a second comparison.
+type dryRecord struct {
+	replicate.Record
+	told map[replicate.OpKind]string
 }
 
 // Load returns the record as it would be.
@@ -283,8 +290,16 @@ func (d *dryRun) Load(ctx context.Context, key string) ([]byte, uint64, error) {
 func (d *dryRun) Apply(_ context.Context, b replicate.Batch) (uint64, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	record := d.records[b.Record.Key]
+	if record.told == nil {
+		record.told = map[replicate.OpKind]string{}
+	}
 	var lines strings.Builder
 	for _, op := range b.Ops {
+		if op.Key <= record.told[op.Kind] {
+			continue
+		}
+		record.told[op.Kind] = op.Key
 		switch op.Kind {
 		case replicate.SetKey:
 			fmt.Fprintf(&lines, "would set %s (%d bytes)\n", op.Key, len(op.Value))
@@ -295,9 +310,10 @@ func (d *dryRun) Apply(_ context.Context, b replicate.Batch) (uint64, error) {
 	if _, err := io.WriteString(d.out, lines.String()); err != nil {
 		return 0, err
 	}
-	b.Record.Index++
-	d.records[b.Record.Key] = b.Record
-	return b.Record.Index, nil
+	record.Record = b.Record
+	record.Index++
+	d.records[b.Record.Key] = record
+	return record.Index, nil
 }
 
 // killSignals are those that may be named to stop us.
