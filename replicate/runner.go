@@ -190,7 +190,11 @@ func (r *Runner) Run(ctx context.Context) error {
 		}
 		delay := r.cfg.Retry.Delay(failures)
 		f.status.failed(err, time.Now().Add(delay))
-		f.log.Warn("attempt failed, will retry", "error", err, "retry_in", delay.Round(time.Millisecond))
+		level := hclog.Debug
+		if failures&(failures-1) == 0 { // a failure that lasts is told ever more rarely
+			level = hclog.Warn
+		}
+		f.log.Log(level, "attempt failed, will retry", "error", err, "failures", failures, "retry_in", delay.Round(time.Millisecond))
 		select {
 		case <-ctx.Done():
 		case <-time.After(delay):

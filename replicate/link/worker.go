@@ -12,10 +12,11 @@ import (
 const (
 	// heartbeat is how often the source of a link lets hear that there is nothing new.
 	heartbeat = 5 * time.Second
-	// retryFirst and retryMost bound the delay between two attempts of a link: its lag is to
-	// be gone five seconds after its source is back.
+	// retryFirst and retryMost bound the delay between two attempts of a link: it is to be in
+	// step two seconds after its source is back. While that cannot be reached an attempt fails
+	// without sending anything.
 	retryFirst = 250 * time.Millisecond
-	retryMost  = 3 * time.Second
+	retryMost  = time.Second
 	// lookAgain is how long a link waits for a loop to be gone, or for those to be heard who
 	// know whether there is one.
 	lookAgain = time.Minute
