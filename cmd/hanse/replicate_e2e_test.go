@@ -350,7 +350,7 @@ func TestReplicateKilledAtAnyMomentGoesOn(t *testing.T) {
 	source, sink := twoDCs(t)
 	const keys = 8000
 	source.fill(t, "config/", keys)
-	args := []string{"-prefix", "config/@shanghai"}
+	args := []string{"-prefix", "config/@shanghai", "-lock=false"} // nobody waits until a lock runs out
 	kills := 0
 	for n := 0; n < keys; kills++ {
 		p := start(t, append([]string{"replicate", "-http-addr", sink.addr}, args...)...)
