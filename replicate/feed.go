@@ -319,7 +319,7 @@ func (f *follower) take(ctx context.Context, rows []Change) ([]change, error) {
 		case !v.carry(&c):
 		case c.op.Kind != DeleteKey:
 			changes = append(changes, c)
-		case f.paged && len(f.feed.waiting) >= maxNames:
+		case f.paged && len(f.feed.waiting) >= f.maxNames:
 			f.feed.unnamed++
 		default:
 			f.feed.wait(c)
@@ -354,8 +354,15 @@ func (f *follower) write(ctx context.Context, changes []change, stand *Cursor) e
 		group := changes[:n]
 		changes = changes[n:]
 		for i := range group {
-			if stand != nil && group[i].at.compare(*stand) >= 0 {
-				group[i].at = Cursor{}
+			if stand == nil || group[i].at.compare(*stand) < 0 {
+				continue
+			}
+			group[i].at = Cursor{}
+			if f.ledger.plan.FeedIndex != f.ledger.checkpoint.FeedIndex {
+				// Where the checkpoint moves to, there is nothing yet that came later.
+				if err := f.ledger.flush(ctx); err != nil {
+					return err
+				}
 			}
 		}
 		if err := f.ledger.add(ctx, group...); err != nil {

@@ -53,10 +53,11 @@ type follower struct {
 	paged, pagesOnly bool
 	unpaged          time.Time
 
-	// names are deletes that a pass found, in order. anew says that the next one is not to go
+	// names are deletes that a pass found, in order, and maxNames how many there are at most. anew says that the next one is not to go
 	// on where the last was.
-	names []change
-	anew  bool
+	names    []change
+	maxNames int
+	anew     bool
 
 	// afresh says that the checkpoint's cursor is not to be used: once because
 	// another daemon moved it, always where a run is to put everything right.

@@ -125,10 +125,8 @@ func TestMoreThanIsRememberedMayBeHeldAndDecided(t *testing.T) {
 	for _, approved := range []bool{false, true} {
 		t.Run(fmt.Sprint("approved ", approved), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				const n = maxNames + 2000
+				const names, n = 40, 90
 				source, sink := paged(0)
-				source.page, sink.page = 4000, 4000
-				sink.limits = Limits{Ops: 4000, Bytes: 4 << 20}
 				source.mutate(func() {
 					source.index++
 					for _, k := range keys(0, n+5) {
@@ -136,7 +134,7 @@ func TestMoreThanIsRememberedMayBeHeldAndDecided(t *testing.T) {
 					}
 				})
 				cfg := runnerConfig(t, source, sink, "config/@shanghai")
-				r, _ := start(t, cfg)
+				r, _ := startWith(t, cfg, names)
 				synctest.Wait()
 				source.mutate(func() {
 					source.index++

@@ -150,7 +150,7 @@ func (p *past) restore(backup map[string]Entry, incarnation string) {
 }
 
 func TestAnyHistoryInPagesKeepsItsPromises(t *testing.T) {
-	for seed := range uint64(150) {
+	for seed := range uint64(100) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { historyInPages(t, rand.New(rand.NewPCG(seed, 9))) })
 		})
@@ -186,10 +186,11 @@ func historyInPages(t *testing.T, rnd *rand.Rand) {
 	p := newPast(t, source, sink, cfg)
 	source.mutate(p.note)
 	var orders Orders
-	r, stop := start(t, cfg)
+	names := []int{maxNames, 3}[rnd.IntN(2)]
+	r, stop := startWith(t, cfg, names)
 	restart := func() {
 		stop()
-		r, stop = start(t, cfg)
+		r, stop = startWith(t, cfg, names)
 		r.Order(orders)
 	}
 	change := func(n int) {
@@ -248,6 +249,8 @@ func historyInPages(t *testing.T, rnd *rand.Rand) {
 			orders.Decision++
 			orders.Approved = rnd.IntN(2) == 0
 			r.Order(orders)
+		case 14:
+			r.Verify(rnd.IntN(2) == 0) // which may be refused
 		case 13:
 			source.mutate(func() { // everything goes
 				source.index++

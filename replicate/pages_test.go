@@ -207,10 +207,8 @@ func TestWithoutDeleteKeysBecomeTheDestinationsOwn(t *testing.T) {
 // counted.
 func TestMoreDeletesThanAreRemembered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const n = maxNames + 3000
+		const names, n = 40, 90
 		source, sink := paged(0)
-		source.page, sink.page = 2000, 2000
-		sink.limits = Limits{Ops: 2000, Bytes: 1 << 20}
 		source.mutate(func() {
 			source.index++
 			for _, k := range keys(0, n+10) {
@@ -219,7 +217,7 @@ func TestMoreDeletesThanAreRemembered(t *testing.T) {
 		})
 		cfg := runnerConfig(t, source, sink, "config/@shanghai")
 		cfg.Guard.MaxFraction = 1
-		_, stop := start(t, cfg)
+		_, stop := startWith(t, cfg, names)
 		synctest.Wait()
 		stop()
 		source.mutate(func() {
@@ -229,7 +227,7 @@ func TestMoreDeletesThanAreRemembered(t *testing.T) {
 			}
 		})
 		source.reap()
-		_, stop = start(t, cfg)
+		_, stop = startWith(t, cfg, names)
 		synctest.Wait()
 		sameContents(t, source, sink, "config/", "config/")
 		if c := checkpointOf(t, sink, cfg.Link); c.Keys != 10 || c.Deleted != n || c.Pass.active() || c.applied() != source.index {
@@ -244,7 +242,7 @@ func TestMoreDeletesThanAreRemembered(t *testing.T) {
 				source.putLocked(k, []byte("y"), 0)
 			}
 		})
-		_, stop = start(t, cfg)
+		_, stop = startWith(t, cfg, names)
 		synctest.Wait()
 		source.mutate(func() {
 			source.index++

@@ -57,7 +57,7 @@ func (f *follower) startPass(ctx context.Context, may allowance) error {
 	if err != nil {
 		return err
 	}
-	f.names, f.anew = nil, false
+	f.names = nil
 	f.feed = feed{seen: page.Position}
 	l := &f.ledger
 	l.drop()
@@ -68,10 +68,13 @@ func (f *follower) startPass(ctx context.Context, may allowance) error {
 	l.plan.Suspect = f.suspect
 	l.plan.ResyncDone = max(l.plan.ResyncDone, f.wishes.read().Resync)
 	l.plan.DecisionDone = max(l.plan.DecisionDone, may.decision)
-	if may.deletes == 0 && l.plan.ResyncDone == l.checkpoint.ResyncDone {
-		return nil // it is as if it had not begun, until it writes something
-	}
-	return l.flush(ctx)
+	if may.deletes > 0 || l.plan.ResyncDone != l.checkpoint.ResyncDone || l.checkpoint.Pass.active() {
+		if err := l.flush(ctx); err != nil {
+			return err
+		}
+	} // otherwise it is as if it had not begun, until it writes something
+	f.anew = false
+	return nil
 }
 
 // comparePages runs a pass to its end, from where it is or from the beginning. The feed is to
@@ -99,7 +102,7 @@ func (f *follower) comparePages(ctx context.Context) error {
 	if err := l.pass(ctx); err != nil {
 		return err
 	}
-	if lost := p.Deletes - len(f.names); lost > 0 && len(f.names) < maxNames {
+	if lost := p.Deletes - len(f.names); lost > 0 && len(f.names) < f.maxNames {
 		f.anew = true
 		return fmt.Errorf("%w: to find %d keys that may have to be deleted, whose names were lost by a restart", errAgain, lost)
 	}
@@ -256,7 +259,7 @@ func (f *follower) meet(ctx context.Context, p *Pass, rel string, theirs, ours *
 		c.op.Kind, c.owned = DeleteKey, v.owned(mine)
 		if p.Budget == 0 {
 			p.Deletes++
-			if len(f.names) < maxNames {
+			if len(f.names) < f.maxNames {
 				f.names = append(f.names, c)
 			}
 			return nil

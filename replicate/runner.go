@@ -150,7 +150,7 @@ func NewRunner(cfg RunnerConfig) (*Runner, error) {
 		paged:  cfg.PagesOnly, pagesOnly: cfg.PagesOnly,
 		always: cfg.Once, mangled: map[string]bool{},
 		quiet: cfg.Quiet, heartbeat: cfg.Heartbeat,
-		toAllow: cfg.ToAllow,
+		toAllow: cfg.ToAllow, maxNames: maxNames,
 		pagesOf: cfg.Sink, verifyEvery: cfg.VerifyInterval, repair: cfg.Repair,
 		wishes: wishes{refusal: errNotInStep},
 		log:    cfg.Log.Named("replicate").With("link", cfg.Name),

@@ -22,10 +22,17 @@ func runnerConfig(t testing.TB, source, sink *store, link string, excludes ...st
 // start runs one link until the test ends, or the returned function is called.
 func start(t testing.TB, cfg RunnerConfig) (*Runner, func()) {
 	t.Helper()
+	return startWith(t, cfg, maxNames)
+}
+
+// startWith runs one that remembers few deletes by name.
+func startWith(t testing.TB, cfg RunnerConfig, names int) (*Runner, func()) {
+	t.Helper()
 	r, err := NewRunner(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.f.maxNames = names
 	return r, runIt(t, r)
 }
 

@@ -117,7 +117,7 @@ func TestMuchThatDiffersIsPutRightToo(t *testing.T) {
 		source.page, sink.page = 1000, 1000
 		sink.limits = Limits{Ops: 500, Bytes: 1 << 20}
 		source.mutate(func() {
-			for _, k := range keys(0, 20_000) {
+			for _, k := range keys(0, 6000) {
 				source.index++
 				source.putLocked(k, []byte("x"), 0)
 			}
@@ -126,7 +126,7 @@ func TestMuchThatDiffersIsPutRightToo(t *testing.T) {
 		r, _ := start(t, cfg)
 		synctest.Wait()
 		sink.drift(func() {
-			for _, k := range keys(3000, 9000) {
+			for _, k := range keys(500, 4500) {
 				sink.keys[k] = Entry{Key: k, Value: []byte("drift")}
 			}
 		})
@@ -135,7 +135,7 @@ func TestMuchThatDiffersIsPutRightToo(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		sameContents(t, source, sink, "config/", "config/")
-		if s := r.Status(); s.DivergentKeys != 6000 || s.Repaired != 6000 || len(s.DivergentExamples) != maxExamples {
+		if s := r.Status(); s.DivergentKeys != 4000 || s.Repaired != 4000 || len(s.DivergentExamples) != maxExamples {
 			t.Errorf("%d differed, %d repaired", s.DivergentKeys, s.Repaired)
 		}
 	})
