@@ -30,6 +30,7 @@ func (s *Sink) Entries(ctx context.Context, q replicate.EntriesQuery) (*replicat
 func (a *Agent) entries(ctx context.Context, q replicate.EntriesQuery, params url.Values) (*replicate.EntryPage, error) {
 	params.Set("entries", "")
 	if q.Keys == nil {
+		params.Set("limit", "10000") // a page ends where it is large: small keys take fewer of them
 		for name, key := range map[string]string{"after": q.After, "to": q.To} {
 			if key != "" {
 				params.Set(name, key)

@@ -77,8 +77,9 @@ func (s *source) Entries(ctx context.Context, q replicate.EntriesQuery) (*replic
 	return entryPage(rep, 0), nil
 }
 
+// pageRequest asks for pages that end where they are large: small keys take fewer of them.
 func pageRequest(q replicate.EntriesQuery) *kv.PageRequest {
-	return &kv.PageRequest{Prefix: q.Prefix, After: q.After, To: q.To, Keys: q.Keys, Count: q.Count}
+	return &kv.PageRequest{Prefix: q.Prefix, After: q.After, To: q.To, Keys: q.Keys, Count: q.Count, Limit: kv.MaxChanges}
 }
 
 // entryPage is a page as the engine has it. What another link than the given one wrote is
