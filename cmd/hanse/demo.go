@@ -185,20 +185,19 @@ func (d *demo) seed(context.Context) (string, error) {
 	return fmt.Sprintf("%d written below config/ in %s", len(demoKeys), demoShanghai), nil
 }
 
-// replicate starts hanse replicate at beijing and waits until the keys are there.
+// replicate has beijing keep the keys of shanghai, and waits until they are there.
 func (d *demo) replicate(ctx context.Context) (string, error) {
-	agent := d.client(demoBeijing)
-	p, err := d.run("replicate", "replicate", "-prefix", "config/@"+demoShanghai, "-http-addr", agent.address(portHTTP))
-	if err != nil {
+	agent := d.client(demoBeijing).api
+	settings := map[string]any{"source_datacenter": demoShanghai, "prefix": "config/"}
+	if _, err := agent.Raw().Write("/v1/replicate/links", settings, nil, new(api.WriteOptions).WithContext(ctx)); err != nil {
 		return "", err
 	}
-	d.replicator = p
 	for _, k := range demoKeys {
-		if err := d.awaitKey(ctx, agent.api, k.key, k.value); err != nil {
+		if err := d.awaitKey(ctx, agent, k.key, k.value); err != nil {
 			return "", err
 		}
 	}
-	return fmt.Sprintf("config/ of %s is the same in %s, and stays so", demoShanghai, demoBeijing), nil
+	return fmt.Sprintf("a link keeps config/ of %s the same in %s", demoShanghai, demoBeijing), nil
 }
 
 // proof writes across the datacenters and sees the change come back by replication.
@@ -289,6 +288,7 @@ func (d *demo) printGuide(ctx context.Context) {
 		{"Find its servers over DNS", lookup},
 		{"Change a setting in shanghai", fmt.Sprintf("%s kv put -http-addr=%s config/limit 50", hanse, shanghai)},
 		{"A moment later in beijing", fmt.Sprintf("%s kv get -http-addr=%s config/limit", hanse, beijing)},
+		{"What the link does", fmt.Sprintf("%s replicate link status -http-addr=%s", hanse, beijing)},
 		{"Kill the leader of beijing", fmt.Sprintf("kill -9 %d; sleep 2; %s operator raft list-peers -http-addr=%s", victim.process.cmd.Process.Pid, hanse, beijing)},
 	})
 	fmt.Fprintf(d.out, "\nOr look at http://%s/ui/. Logs are %s. Ctrl-C ends everything.\n", shanghai, filepath.Join(d.dir, "*.log"))

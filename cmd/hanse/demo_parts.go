@@ -35,15 +35,14 @@ const (
 	agentPorts
 )
 
-// demo is what runs: agents and a replicator, as processes of this program.
+// demo is what runs: agents, as processes of this program.
 type demo struct {
-	out        io.Writer
-	binary     string
-	dir        string
-	claim      net.Listener // keeps other demos off our ports
-	agents     []*demoAgent
-	replicator *demoProcess
-	ended      chan *demoProcess // takes every process that ends
+	out    io.Writer
+	binary string
+	dir    string
+	claim  net.Listener // keeps other demos off our ports
+	agents []*demoAgent
+	ended  chan *demoProcess // takes every process that ends
 }
 
 // demoAgent is one agent, running or not.
@@ -217,11 +216,8 @@ func (p *demoProcess) failure() error {
 	return fmt.Errorf("%s ended (%s); its last lines were:\n%s", p.name, p.cmd.ProcessState, bytes.Join(lines[max(0, len(lines)-5):], []byte("\n")))
 }
 
-// close ends every process, the replicator before those it talks to, and removes all files.
+// close ends every process, and removes all files.
 func (d *demo) close() error {
-	if d.replicator != nil {
-		endAll(d.replicator)
-	}
 	var agents []*demoProcess
 	for _, a := range d.agents {
 		if a.process != nil {

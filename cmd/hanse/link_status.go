@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/hanse-project/hanse/replicate"
 	"github.com/hanse-project/hanse/replicate/link"
 )
 
@@ -105,10 +106,12 @@ func printLinkStatus(w io.Writer, r *link.Report, datacenter string, now time.Ti
 	if s.LastError != "" {
 		say("Last error", "%s: %s", momentText(s.LastErrorAt, now), s.LastError)
 	}
-	if !s.NextRetry.IsZero() {
-		say("Next try", "in %s", spanText(max(0, s.NextRetry.Sub(now))))
+	if left := s.NextRetry.Sub(now); left > 0 {
+		say("Next try", "in %s", spanText(left))
+	} else if !s.NextRetry.IsZero() {
+		say("Next try", "now")
 	}
-	if !s.LastSuccess.IsZero() {
+	if !s.LastSuccess.IsZero() && (s.LagSeconds > 0 || s.State != string(replicate.Following)) {
 		say("In step", "%s", momentText(s.LastSuccess, now))
 	}
 	printColumns(w, rows)
@@ -177,10 +180,10 @@ func foundText(s *link.Status) string {
 	return text
 }
 
-// lagText is how far a link is behind, "-" if it has never been in step or does not run.
+// lagText is how far a link is behind, "-" if it does not run: nobody looks then.
 func lagText(r *link.Report) string {
-	switch r.Status.State {
-	case "disabled", "refused", "":
+	switch replicate.State(r.Status.State) {
+	case replicate.Paused, replicate.Refused, replicate.Disabled, "":
 		return "-"
 	}
 	return spanText(seconds(r.Status.LagSeconds))

@@ -115,6 +115,7 @@ func TestWhatTheDemoSuggestsWorks(t *testing.T) {
 		`beijing-client`,
 		`Success! Data written to: config/limit`,
 		`^50\n$`,
+		`State +following`,
 		`leader`,
 	}
 	for _, line := range d.said {

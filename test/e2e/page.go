@@ -52,13 +52,16 @@ func readSteps(page string) ([]step, error) {
 
 // explains tells whether what was printed is what the page shows. Every line of one has
 // to be in the other, in any order, since tables are sorted by what differs each time.
-// The widths of columns do not count; … stands for anything within a line, and for any
+// The widths of columns and empty lines do not count; … stands for anything within a line, and for any
 // further lines if it is alone on its own.
 func explains(shown, printed []string) bool {
 	printed = slices.DeleteFunc(slices.Clone(printed), func(s string) bool { return strings.TrimSpace(s) == "" })
 	more := false
 	for _, line := range shown {
-		if strings.TrimSpace(line) == "…" {
+		switch strings.TrimSpace(line) {
+		case "":
+			continue
+		case "…":
 			more = true
 			continue
 		}
