@@ -22,17 +22,21 @@ func sameJSON(t *testing.T, what string, w *httptest.ResponseRecorder, want stri
 	}
 }
 
-// atRest is the status of a link that this server does not run.
-const atRest = `{"State":"","SourceIndex":0,"AppliedIndex":0,"LagSeconds":0,"LagEntries":0,"Keys":0,"Done":0,"Total":0,"EtaSeconds":0,` +
+// atRest is the status, but for its state, of a link that nobody runs yet.
+const atRest = `"SourceIndex":0,"AppliedIndex":0,"LagSeconds":0,"LagEntries":0,"Keys":0,"Done":0,"Total":0,"EtaSeconds":0,` +
 	`"KeysPerSecond":0,"BytesPerSecond":0,"Applied":0,"Deleted":0,"Bytes":0,"Conflicts":0,"Errors":0,"ConflictKeys":[],` +
 	`"HeldDeletes":0,"HeldReason":"","HeldExamples":[],"DivergentKeys":0,"DivergentExamples":[],"Repaired":0,"Verifying":false,"LastError":""}`
 
 func TestLinksAreMadeChangedShownAndRemoved(t *testing.T) {
 	face, _ := newFace(t, nil)
 	report := func(limit, token, paused string) string {
+		state := "syncing"
+		if paused == "true" {
+			state = "paused"
+		}
 		return `{"Name":"web","SourceDatacenter":"dc2","Prefix":"a/","DestinationPrefix":"a/","Exclude":[],"Delete":true,"MaxDeleteFraction":0.5,` +
 			`"RateLimit":` + limit + `,"VerifyInterval":"10m0s","Repair":true,"Conflict":"source-wins","Prune":false,"Enabled":true,"FromConfig":false,` +
-			`"CreateIndex":1,"ModifyIndex":1,"Paused":` + paused + `,"Resync":0,"Decision":0,"Approved":false,"HasToken":` + token + `,"Checkpoint":null,"Status":` + atRest + `}`
+			`"CreateIndex":1,"ModifyIndex":1,"Paused":` + paused + `,"Resync":0,"Decision":0,"Approved":false,"HasToken":` + token + `,"Checkpoint":null,"Status":{"State":"` + state + `",` + atRest + `}`
 	}
 	sameJSON(t, "no links", do(face, "GET", "/v1/replicate/links", ""), `[]`)
 	sameJSON(t, "a new link", do(face, "PUT", "/v1/replicate/links/web", `{"source_datacenter":"dc2","prefix":"a/","token":"secret"}`), report("0", "true", "false"))
