@@ -23,7 +23,7 @@ func pageHeader(w http.ResponseWriter, more string) {
 
 func TestAPageOfKeysIsRead(t *testing.T) {
 	agent := stranger(t, func(w http.ResponseWriter, r *http.Request) {
-		if got := r.URL.RequestURI(); got != "/v1/kv/c/?after=c%2F%FF&count=&dc=shanghai&entries=&to=c%2F%FFz" {
+		if got := r.URL.RequestURI(); got != "/v1/kv/c/?after=c%2F%FF&count=&dc=shanghai&entries=&limit=10000&to=c%2F%FFz" {
 			t.Errorf("asked for %s", got)
 		}
 		pageHeader(w, "true")
