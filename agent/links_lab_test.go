@@ -161,6 +161,70 @@ func TestLinksDoAsTheyAreTold(t *testing.T) {
 	}
 }
 
+func TestLinksFindWhatOthersWroteHere(t *testing.T) {
+	fed := lab.Start(t, lab.Servers("shanghai", 1), lab.Servers("beijing", 3))
+	shanghai, beijing := fed.DC("shanghai"), fed.DC("beijing")
+	here, there := beijing.Below("config/"), shanghai.Below("config/")
+	there.Fill(t, 500, 20)
+	beijing.SetLink(t, "config", lab.Settings{"source_datacenter": "shanghai", "prefix": "config/", "repair": false})
+	here.WaitEqual(t, there)
+	beijing.WaitLinkState(t, "config", "following")
+	verified := func(divergent, repaired int) {
+		t.Helper()
+		beijing.WaitLink(t, "config", "verified", func(s link.Status) error {
+			if s.Verifying || s.LastVerify.IsZero() || s.DivergentKeys != divergent || s.Repaired != repaired {
+				return fmt.Errorf("%d of %d divergent keys were repaired at %v", s.Repaired, s.DivergentKeys, s.LastVerify)
+			}
+			return nil
+		})
+	}
+	beijing.OrderLink(t, "config", "verify")
+	verified(0, 0)
+	beijing.Put(t, "config/03/3", "drift")
+	if _, err := beijing.Nodes[0].API(t).KV().DeleteTree("config/01/", nil); err != nil {
+		t.Fatal(err)
+	}
+	beijing.Put(t, "config/own", "mine") // nobody's business: the source never had it
+	beijing.OrderLink(t, "config", "verify")
+	verified(26, 0)
+	beijing.OrderLink(t, "config", "verify?repair")
+	verified(26, 26)
+	beijing.OrderLink(t, "config", "verify")
+	verified(0, 0)
+	var x link.ExplainReply
+	if err := json.Unmarshal(beijing.Nodes[0].Get(t, "/v1/replicate/explain?key=config/own").Body, &x); err != nil {
+		t.Fatal(err)
+	}
+	if len(x.Links) != 1 || x.Links[0].Action != "left-alone" || x.Links[0].Origin != "" {
+		t.Errorf("it is explained by %+v", x)
+	}
+	if err := json.Unmarshal(beijing.Nodes[0].Get(t, "/v1/replicate/explain?key=config/01/1").Body, &x); err != nil {
+		t.Fatal(err)
+	}
+	if len(x.Links) != 1 || x.Links[0].Action != "copied" || x.Links[0].Origin != "config" || x.Links[0].SourceIndex == 0 {
+		t.Errorf("it is explained by %+v", x)
+	}
+	if _, err := beijing.Nodes[0].API(t).KV().Delete("config/own", nil); err != nil {
+		t.Fatal(err)
+	}
+	here.WaitEqual(t, there)
+
+	// With another rule what somebody else wrote stays.
+	beijing.SetLink(t, "config", lab.Settings{"conflict": "report"})
+	beijing.WaitLinkState(t, "config", "following")
+	beijing.Put(t, "config/02/2", "mine")
+	shanghai.Put(t, "config/02/2", "theirs")
+	shanghai.Put(t, "config/after", "1")
+	beijing.WaitFor(t, "config/after", "1")
+	beijing.WaitFor(t, "config/02/2", "mine")
+	beijing.WaitLink(t, "config", "reporting a conflict", func(s link.Status) error {
+		if s.Conflicts != 1 || fmt.Sprint(s.ConflictKeys) != "[config/02/2]" {
+			return fmt.Errorf("there are %d: %v", s.Conflicts, s.ConflictKeys)
+		}
+		return nil
+	})
+}
+
 func TestLoopsAreRefusedAndChainsAllowed(t *testing.T) {
 	fed := lab.Start(t, lab.Servers("shanghai", 1), lab.Servers("beijing", 1), lab.Servers("osaka", 1))
 	shanghai, beijing, osaka := fed.DC("shanghai"), fed.DC("beijing"), fed.DC("osaka")
