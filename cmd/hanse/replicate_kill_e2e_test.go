@@ -30,7 +30,7 @@ func TestReplicateKilledBetweenAnyTwoSteps(t *testing.T) {
 	for _, round := range rounds {
 		stop := source.scribble(t)
 		begin := func() *process {
-			return start(t, append([]string{"replicate", "-http-addr", sink.addr, "-prefix", feedLink, "-max-delete-fraction", "1"}, round.args...)...)
+			return start(t, append([]string{"replicate", "-http-addr", sink.addr, "-prefix", feedLink, "-max-delete-fraction", "1", "-verify-interval", "500ms"}, round.args...)...)
 		}
 		both := [2]*process{begin(), begin()}
 		for range round.kills {
