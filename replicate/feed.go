@@ -23,9 +23,9 @@ const (
 	noWait = time.Millisecond
 )
 
-// errAgain means that the feed cannot be followed from where it was: everything has to
-// be compared again.
-var errAgain = errors.New("the feed cannot be followed any further")
+// errAgain means that everything has to be compared again, for example because the feed
+// cannot be followed from where it was.
+var errAgain = errors.New("there is nothing to go on from")
 
 // feed is the source's half of a link that is followed by a change feed. Its zero value
 // is that of a link that is not.
@@ -204,6 +204,8 @@ func (f *follower) page(ctx context.Context) (*Page, error) {
 		}
 		suspicion, err := prove(page.Position, page.KnownLeader, seen)
 		switch {
+		case err == nil && suspicion == "" && page.Filtered && f.paged:
+			return nil, errFiltered
 		case err == nil && suspicion == "" && page.Filtered:
 			// What the token may read can change, and the feed would not tell.
 			f.noFeed = time.Now()

@@ -49,7 +49,7 @@ type Reader interface {
 	Entries(ctx context.Context, q EntriesQuery) (*EntryPage, error)
 
 	// Digests sums ranges of keys up. It fails with [ErrNoPages] where there is no such
-	// thing. A sink leaves out what the link did not write.
+	// thing. A sink leaves out what the link did not write, unless the link prunes.
 	Digests(ctx context.Context, q digest.Query) (*digest.Reply, error)
 }
 

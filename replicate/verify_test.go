@@ -194,6 +194,23 @@ func TestDeletesOfAVerificationPassTheGuard(t *testing.T) {
 	})
 }
 
+func TestAVerificationOfALinkThatPrunesFindsStrangers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source, sink := paged(10)
+		sink.sumsAll = true
+		cfg := runnerConfig(t, source, sink, "config/@shanghai")
+		cfg.Prune = true
+		r, _ := start(t, cfg)
+		synctest.Wait()
+		sink.put("config/stranger", "x", 0)
+		if err := r.Verify(true); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		sameContents(t, source, sink, "config/", "config/")
+	})
+}
+
 func TestAFailedVerificationIsSaid(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source, sink := paged(10)

@@ -32,7 +32,7 @@ func (s memSink) Digests(_ context.Context, q digest.Query) (*digest.Reply, erro
 	return s.digests(q, s.paged)
 }
 
-// digests leaves out what is not the link's.
+// digests leaves out what is not the link's, as long as it does not prune.
 func (s *store) digests(q digest.Query, paged bool) (*digest.Reply, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -47,7 +47,7 @@ func (s *store) digests(q digest.Query, paged bool) (*digest.Reply, error) {
 		return func(yield func(digest.Entry) bool) {
 			for _, k := range slices.Sorted(maps.Keys(s.keys)) {
 				rel, ok := strings.CutPrefix(k, q.Prefix)
-				ok = ok && rel >= from && (to == "" || rel < to) && (s.mine == nil || s.mine[k])
+				ok = ok && rel >= from && (to == "" || rel < to) && (s.mine == nil || s.mine[k] || s.sumsAll)
 				for _, x := range q.Exclude {
 					ok = ok && !strings.HasPrefix(rel, x)
 				}

@@ -43,8 +43,9 @@ type store struct {
 	changes int // answers of the feed with something in them
 	limits  Limits
 	lists   int
-	reads   int // pages of entries
-	sums    int // answers with sums
+	reads   int  // pages of entries
+	sums    int  // answers with sums
+	sumsAll bool // they count what is not the link's, too
 
 	// fault is asked before each call, by its name; cut says after how many
 	// entries a listing breaks, negative for never.

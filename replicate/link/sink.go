@@ -19,8 +19,9 @@ type sink struct {
 	// caller answers what this server does not read itself.
 	caller     rpc.Caller
 	datacenter string
-	// link is the CreateIndex of the link.
-	link uint64
+	// link is the CreateIndex of the link, and prune says that it deletes what others wrote.
+	link  uint64
+	prune bool
 	// maxValue is how large a value may be, in bytes.
 	maxValue int
 	// onHold is called when deletes are held from now on. It must not wait.
@@ -109,6 +110,9 @@ func (s *sink) Entries(_ context.Context, q replicate.EntriesQuery) (*replicate.
 // Digests implements [replicate.Reader].
 func (s *sink) Digests(ctx context.Context, q digest.Query) (*digest.Reply, error) {
 	req := &kv.DigestsRequest{Query: q, Origin: s.link}
+	if s.prune {
+		req.Origin = 0 // everything that is there
+	}
 	req.Datacenter = s.datacenter
 	rep, err := kv.Digests.Call(ctx, s.caller, req)
 	if err != nil {

@@ -159,7 +159,7 @@ func (m *Manager) runner(r *Row) *replicate.Runner {
 		Source: &source{caller: m.cfg.Caller, datacenter: r.SourceDatacenter, token: r.Token},
 		Sink: &sink{
 			store: m.cfg.Store, log: m.cfg.Log, caller: m.cfg.Caller, datacenter: m.cfg.Datacenter,
-			link: r.CreateIndex, maxValue: m.cfg.MaxValue,
+			link: r.CreateIndex, prune: r.Prune, maxValue: m.cfg.MaxValue,
 			onHold: func() { go m.tellHeld(r.Name) },
 		},
 		CheckpointKey: r.Name, StatusPath: replicate.DefaultStatusPath, PagesOnly: true, BinaryNames: true,
