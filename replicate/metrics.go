@@ -30,7 +30,7 @@ func onlyIf(known func(s Status) bool, m metric) metric {
 }
 
 var linkMetrics = []metric{
-	onlyIf(func(s Status) bool { return s.State != Standby }, linkMetric("lag_seconds", "Time since the destination last held all that the source was known to have, 0 while it does.",
+	onlyIf(func(s Status) bool { return !s.State.Rests() }, linkMetric("lag_seconds", "Time since the destination last held all that the source was known to have, 0 while it does.",
 		prometheus.GaugeValue, func(s Status) float64 { return s.Lag.Seconds() })),
 	linkMetric("lag_entries", "Differences known and not yet written, held deletes among them.",
 		prometheus.GaugeValue, func(s Status) float64 { return float64(s.Pending) }),

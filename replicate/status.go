@@ -28,6 +28,16 @@ func States() []State {
 	return []State{Syncing, Following, Retrying, Held, Paused, Refused, Disabled, Standby}
 }
 
+// Rests reports whether a link in this state is not followed by who tells of it, who then
+// does not know how far it is behind.
+func (s State) Rests() bool {
+	switch s {
+	case Paused, Refused, Disabled, Standby:
+		return true
+	}
+	return false
+}
+
 // Status is a link's report.
 type Status struct {
 	Link  string

@@ -135,8 +135,7 @@ func printFederation(w io.Writer, report *federation.Report) {
 
 // behind is how far a link is behind, which nobody knows of one that does not run.
 func behind(l federation.LinkReport) []string {
-	switch replicate.State(l.State) {
-	case replicate.Paused, replicate.Refused, replicate.Disabled:
+	if replicate.State(l.State).Rests() {
 		return []string{"-", "-"}
 	}
 	return []string{fmt.Sprintf("%.1f s", l.LagSeconds), fmt.Sprint(l.LagEntries)}

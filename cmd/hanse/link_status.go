@@ -182,8 +182,7 @@ func foundText(s *link.Status) string {
 
 // lagText is how far a link is behind, "-" if it does not run: nobody looks then.
 func lagText(r *link.Report) string {
-	switch replicate.State(r.Status.State) {
-	case replicate.Paused, replicate.Refused, replicate.Disabled, "":
+	if state := replicate.State(r.Status.State); state == "" || state.Rests() {
 		return "-"
 	}
 	return spanText(seconds(r.Status.LagSeconds))
