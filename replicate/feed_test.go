@@ -61,6 +61,25 @@ func TestAChangeCostsTheChangeAlsoAfterARestart(t *testing.T) {
 	})
 }
 
+func TestAQuietSourceThatIsBackIsNoticedByTheNextAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source, sink := fed(5), newStore()
+		r, _ := run(t, testConfig(t, source, sink, "config/@shanghai"))
+		time.Sleep(time.Minute)
+		source.failing("changes")
+		time.Sleep(time.Minute)
+		s := r.Status()[0]
+		if s.State != Retrying || s.Lag < 50*time.Second {
+			t.Fatalf("while it is away: %+v", s)
+		}
+		source.failing()
+		time.Sleep(time.Until(s.NextRetry) + 10*time.Millisecond)
+		if s := r.Status()[0]; s.State != Following || s.Lag != 0 {
+			t.Errorf("after the next attempt: %+v", s)
+		}
+	})
+}
+
 func TestChangesElsewhereMoveTheCheckpointRarely(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source, sink := fed(5), newStore()

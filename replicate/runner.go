@@ -183,6 +183,9 @@ func (r *Runner) Run(ctx context.Context) error {
 			continue
 		}
 		failures++
+		if before.State == Following {
+			f.feed.hurry = true // that a quiet source is back is to be known before its next heartbeat
+		}
 		if r.cfg.Retry.Exhausted(failures) {
 			f.status.failed(err, time.Time{})
 			f.log.Error("giving up", "attempts", failures, "error", err)
