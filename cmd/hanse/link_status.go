@@ -83,7 +83,11 @@ func printLinkStatus(w io.Writer, r *link.Report, datacenter string, now time.Ti
 		say("Comparing", "%s", comparingText(s))
 	}
 	say("Lag", "%s, %s not written yet", lagText(r), countText(s.LagEntries, "change"))
-	say("Index", "%d at the source, %d applied", s.SourceIndex, s.AppliedIndex)
+	if s.SourceIndex > 0 { // it is not known while the link stands still
+		say("Index", "%d at the source, %d applied", s.SourceIndex, s.AppliedIndex)
+	} else {
+		say("Index", "%d applied", s.AppliedIndex)
+	}
 	say("Keys", "%d here", s.Keys)
 	say("Rate", "%.0f keys and %s a second", s.KeysPerSecond, bytesText(uint64(s.BytesPerSecond)))
 	say("Done", "%d written, %d deleted, %s, %s", s.Applied, s.Deleted, bytesText(s.Bytes), countText(int(s.Errors), "error"))
