@@ -43,35 +43,55 @@ func (op *MirrorOp) Check(limit int) error {
 }
 
 // Mirror carries out, inside a command, what the link whose CreateIndex is origin does with
-// one key, and tells whether anything changed. The operation passed [MirrorOp.Check] before
-// it was logged. A lock on the key stays.
-func Mirror(tx *store.Tx, origin uint64, op MirrorOp) bool {
-	old, found := store.First[*Entry](&tx.View, tableEntries, "id", op.Key)
-	switch op.Kind {
-	case MirrorSet:
-		if found && old.holds(op.Flags, op.Value) {
-			return old.belong(tx, origin)
+// some keys, one after the other, and tells how many of the operations changed anything. Each
+// passed [MirrorOp.Check] before it was logged. A lock on a key stays.
+func Mirror(tx *store.Tx, origin uint64, ops []MirrorOp) (changed int) {
+	// All is read before anything is written. memdb forgets at each read of a table that is
+	// being written which nodes of its tree are new already, and copies them again: a thousand
+	// keys are then too many nodes to be remembered for those who wait, and the whole table is
+	// searched for them.
+	present := make(map[string]*Entry, len(ops))
+	for i := range ops {
+		if e, found := store.First[*Entry](&tx.View, tableEntries, "id", ops[i].Key); found {
+			present[ops[i].Key] = e
 		}
+	}
+	for i := range ops {
+		op := &ops[i]
+		old := present[op.Key]
+		now := op.apply(tx, origin, old)
+		if now != old {
+			changed++
+		}
+		present[op.Key] = now
+	}
+	return changed
+}
+
+// apply carries out one operation on a key that holds old, nil if it does not exist, and
+// returns what it holds then. That is old itself if nothing was changed.
+func (op *MirrorOp) apply(tx *store.Tx, origin uint64, old *Entry) *Entry {
+	switch {
+	case op.Kind == MirrorSet && (old == nil || !old.holds(op.Flags, op.Value)):
 		e := &Entry{
 			Key: op.Key, Value: op.Value, Flags: op.Flags,
 			CreateIndex: tx.Index, ModifyIndex: tx.Index, Time: tx.Time, Origin: origin,
 		}
-		if found {
+		if old != nil {
 			e.CreateIndex, e.LockIndex, e.Session = old.CreateIndex, old.LockIndex, old.Session
 		}
 		insert(tx, e)
-		return true
-	case MirrorDelete:
-		if found {
-			remove(tx, old)
-		}
-		return found
-	case MirrorAdopt:
-		return found && old.belong(tx, origin)
-	case MirrorRelease:
-		return found && old.Origin == origin && old.belong(tx, 0)
+		return e
+	case old == nil:
+	case op.Kind == MirrorSet || op.Kind == MirrorAdopt:
+		return old.belong(tx, origin)
+	case op.Kind == MirrorDelete:
+		remove(tx, old)
+		return nil
+	case op.Kind == MirrorRelease && old.Origin == origin:
+		return old.belong(tx, 0)
 	}
-	return false
+	return old
 }
 
 // holds tells whether the entry has these flags and this value.
@@ -79,15 +99,15 @@ func (e *Entry) holds(flags uint64, value []byte) bool {
 	return e.Flags == flags && bytes.Equal(e.Value, value)
 }
 
-// belong changes the origin of an entry and nothing else. Whoever waits for the entry looks
-// again, finds it unchanged, and goes on waiting.
-func (e *Entry) belong(tx *store.Tx, origin uint64) bool {
+// belong changes the origin of an entry and nothing else, and returns the entry. Whoever waits
+// for it looks again, finds it unchanged, and goes on waiting.
+func (e *Entry) belong(tx *store.Tx, origin uint64) *Entry {
 	if e.Origin == origin {
-		return false
+		return e
 	}
 	row := *e
 	row.Origin = origin
 	tx.Insert(tableEntries, &row)
 	tx.Touch(originsName)
-	return true
+	return &row
 }

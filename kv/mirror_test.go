@@ -26,13 +26,7 @@ type mirrorCommand struct {
 func links() store.Module {
 	return store.Module{Name: "links", Commands: []store.Command{
 		store.OnMany(opMirror, func(tx *store.Tx, cmd *mirrorCommand) (int, error) {
-			changed := 0
-			for _, op := range cmd.Ops {
-				if Mirror(tx, cmd.Origin, op) {
-					changed++
-				}
-			}
-			return changed, nil
+			return Mirror(tx, cmd.Origin, cmd.Ops), nil
 		})}}
 }
 
@@ -202,5 +196,26 @@ func TestMistakenMirrorOperations(t *testing.T) {
 func TestAnEntryIsNotLargerThanItMustBe(t *testing.T) {
 	if size := unsafe.Sizeof(Entry{}); size > 112 {
 		t.Errorf("an entry has %d bytes", size)
+	}
+}
+
+func TestOneKeyMayBeInABatchMoreThanOnce(t *testing.T) {
+	tb := newTable(t)
+	tb.write(Set, "there", "x", 0)
+	set := func(key, value string) MirrorOp { return MirrorOp{Key: key, Value: []byte(value)} }
+	changed := tb.mirror(7,
+		set("new", "1"), set("new", "1"), MirrorOp{Kind: MirrorDelete, Key: "new"}, set("new", "2"),
+		MirrorOp{Kind: MirrorDelete, Key: "there"}, MirrorOp{Kind: MirrorAdopt, Key: "there"}, MirrorOp{Kind: MirrorDelete, Key: "there"},
+		set("gone", "1"), MirrorOp{Kind: MirrorDelete, Key: "gone"})
+	if changed != 6 {
+		t.Errorf("%d operations changed something, want 6", changed)
+	}
+	if e, found := Lookup(tb.Read(nil), "new"); !found || string(e.Value) != "2" || e.Origin != 7 {
+		t.Errorf("the key is %+v", e)
+	}
+	for _, key := range []string{"there", "gone"} {
+		if _, found := Lookup(tb.Read(nil), key); found {
+			t.Errorf("%s is there", key)
+		}
 	}
 }

@@ -153,9 +153,7 @@ func applyMirror(tx *store.Tx, cmd *mirror) (uint64, error) {
 	if at != cmd.Expect || !exists(&tx.View, cmd.Link) {
 		return 0, replicate.ErrMoved
 	}
-	for _, op := range cmd.Ops {
-		kv.Mirror(tx, cmd.Link, op)
-	}
+	kv.Mirror(tx, cmd.Link, cmd.Ops)
 	tx.Insert(tableCheckpoints, &checkpoint{Link: cmd.Link, Value: cmd.Checkpoint, ModifyIndex: tx.Index})
 	tx.Touch(tableCheckpoints)
 	return tx.Index, nil
