@@ -17,9 +17,10 @@ const (
 	// without sending anything.
 	retryFirst = 250 * time.Millisecond
 	retryMost  = time.Second
-	// lookAgain is how long a link waits for a loop to be gone, or for those to be heard who
-	// know whether there is one.
+	// lookAgain is how long a link waits for a loop to be gone, and lookSoon for those to be
+	// heard who know whether there is one: until then it runs.
 	lookAgain = time.Minute
+	lookSoon  = 5 * time.Second
 )
 
 // worker runs one link, from its start to the next change of its settings.
@@ -93,7 +94,7 @@ func (w *worker) follow(ctx context.Context, sure bool) {
 // look returns when the link is known to feed itself. When it is known that it does not, it
 // waits for ctx to end.
 func (w *worker) look(ctx context.Context) {
-	for wait(ctx, lookAgain) {
+	for wait(ctx, lookSoon) {
 		way, sure := w.manager.loop(ctx, &w.row.Link)
 		if way != "" {
 			return
