@@ -172,6 +172,10 @@ func (a *agent) call(ctx context.Context, method, path string, body []byte) ([]b
 
 // until repeats try, every few milliseconds, until it succeeds.
 func until(ctx context.Context, try func() error) error {
+	return untilWithin(ctx, patience, try)
+}
+
+func untilWithin(ctx context.Context, patience time.Duration, try func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	tick := time.NewTicker(2 * time.Millisecond)

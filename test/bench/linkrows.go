@@ -113,6 +113,9 @@ func millionSection() section {
 	}}
 }
 
+// lookPause is the time between two looks at the memory of a large server.
+const lookPause = 4 * time.Second
+
 // measureMemory has everything compared again, with nothing to write, so that what both
 // leaders need beside the keys is the link's own.
 func (m mirror) measureMemory(b *bench, s *setup) error {
@@ -146,16 +149,19 @@ func (m mirror) measureMemory(b *bench, s *setup) error {
 	if _, err := s.near()[0].call(b.ctx, "PUT", linkPath+"/resync", nil); err != nil {
 		return err
 	}
-	begun := false
-	err = until(b.ctx, func() error {
+	begun, looked := false, time.Time{}
+	err = untilWithin(b.ctx, passPatience, func() error {
 		status, err := s.status(b)
 		if err != nil {
 			return err
 		}
 		if status.Total > 0 {
 			begun = true
-			if err := look(&most); err != nil {
-				return err
+			if time.Since(looked) > lookPause { // it costs them a second of their time
+				if err := look(&most); err != nil {
+					return err
+				}
+				looked = time.Now()
 			}
 		}
 		if !begun || status.Total > 0 {

@@ -25,8 +25,15 @@ type mirror struct {
 	daemon bool
 }
 
-// mirrorValue is the size of the values that are copied.
-const mirrorValue = 256
+// passPatience is how long a comparison of everything may take.
+const passPatience = 10 * time.Minute
+
+const (
+	// mirrorValue is the size of the values that are copied.
+	mirrorValue = 256
+	// mirrorFolders is how many folders they lie in, which are filled at the same time.
+	mirrorFolders = 4
+)
 
 // The mirrors that are measured.
 var (
@@ -44,17 +51,17 @@ func (s *setup) far() []*agent  { return s.agents[3:6] }
 func (m mirror) key(n int) string { return "/v1/kv/" + m.prefix + m.name(n) }
 
 func (m mirror) name(n int) string {
-	per := m.keys / fillers
+	per := m.keys / mirrorFolders
 	return fmt.Sprintf("%d/%06d", n/per, n%per)
 }
 
 // fill gives the far datacenter its keys.
 func (m mirror) fill(b *bench, at *agent) error {
-	errs := make([]error, fillers)
+	errs := make([]error, mirrorFolders)
 	var wg sync.WaitGroup
-	for i := range fillers {
+	for i := range mirrorFolders {
 		wg.Go(func() {
-			per := m.keys / fillers
+			per := m.keys / mirrorFolders
 			for n := i * per; n < (i+1)*per && errs[i] == nil; n += 128 {
 				_, errs[i] = at.call(b.ctx, "PUT", "/v1/txn", m.sets(n, min(n+128, (i+1)*per)))
 			}
@@ -93,7 +100,7 @@ func (m mirror) firstPass(b *bench, s *setup) (took time.Duration, carried int64
 	if err := m.begin(b, s, m); err != nil {
 		return 0, 0, err
 	}
-	err = until(b.ctx, func() error {
+	err = untilWithin(b.ctx, passPatience, func() error {
 		_, err := s.near()[0].call(b.ctx, "GET", m.key(m.keys-1)+"?stale", nil)
 		return err
 	})
