@@ -57,22 +57,28 @@ func (d *DC) RemoveLink(t testing.TB, name string) {
 	})
 }
 
+// Link tells what a link is doing.
+func (d *DC) Link(name string) (link.Status, error) {
+	var report link.Report
+	a, err := d.do(http.MethodGet, linkPath(name), "")
+	if err = done(a, err); err != nil {
+		return report.Status, err
+	}
+	if err := json.Unmarshal(a.Body, &report); err != nil {
+		return report.Status, fmt.Errorf("%w in %.200q", err, a.Body)
+	}
+	return report.Status, nil
+}
+
 // WaitLink returns once what a link is doing is as wanted.
 func (d *DC) WaitLink(t testing.TB, name, what string, holds func(link.Status) error) {
 	t.Helper()
 	Until(t, fmt.Sprintf("the link %s in %s is %s", name, d.Name, what), func() error {
-		a, err := d.do(http.MethodGet, linkPath(name), "")
+		status, err := d.Link(name)
 		if err != nil {
 			return err
 		}
-		if a.Status == http.StatusNotFound {
-			return fmt.Errorf("there is none")
-		}
-		var report link.Report
-		if err := json.Unmarshal(a.Body, &report); err != nil {
-			return fmt.Errorf("%w in %.200q", err, a.Body)
-		}
-		return holds(report.Status)
+		return holds(status)
 	})
 }
 

@@ -23,8 +23,9 @@ const (
 	folders = 20
 	// writers write at the same time.
 	writers = 8
-	// perTxn is how many operations a transaction may have.
-	perTxn = 64
+	// perTxn is how many operations a transaction may have, and bytesPerTxn how many bytes its
+	// values together.
+	perTxn, bytesPerTxn = 64, 300_000
 	// writeWithin is how long a client waits for an answer to a write.
 	writeWithin = 3 * time.Second
 )
@@ -41,9 +42,10 @@ func keyOf(n int) string {
 // Fill writes n keys with values of size bytes below the prefix, in transactions.
 func (p Prefix) Fill(t testing.TB, n, size int) {
 	t.Helper()
-	for from := 0; from < n; from += perTxn {
+	step := max(1, min(perTxn, bytesPerTxn/max(1, size)))
+	for from := 0; from < n; from += step {
 		var ops api.TxnOps
-		for k := from; k < min(n, from+perTxn); k++ {
+		for k := from; k < min(n, from+step); k++ {
 			ops = append(ops, p.set(k, size))
 		}
 		body, err := json.Marshal(ops)
