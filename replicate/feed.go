@@ -161,6 +161,12 @@ func (f *follower) pages(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if f.hold != nil && len(rows) > 0 && len(changes) == 0 {
+			// Somebody may have been faster, who has the lock.
+			if again, err := f.movedMeanwhile(ctx); again || err != nil {
+				return err
+			}
+		}
 		f.feed.cursor, f.feed.carry, f.feed.begun, f.feed.hurry = page.end(), carry, false, false
 		if !page.More {
 			return f.arrive(ctx, page, changes, arrived)

@@ -237,13 +237,16 @@ func (f *follower) listing(ctx context.Context) error {
 }
 
 // movedMeanwhile looks whether the checkpoint is where it was left. If it is not,
-// everything is to be compared again.
+// everything is to be compared again, by whoever has the link's lock then.
 func (f *follower) movedMeanwhile(ctx context.Context) (bool, error) {
 	moved, err := f.ledger.moved(ctx)
 	if err != nil || !moved {
 		return false, err
 	}
 	f.ledger.mirror, f.afresh = nil, true
+	if f.hold != nil {
+		return true, ErrLost
+	}
 	return true, nil
 }
 
