@@ -287,7 +287,7 @@ func TestWhatIsExcludedOrDisabledMakesNoLoop(t *testing.T) {
 	if _, err := beijing.try(&OrderRequest{Verb: Set, Name: "there", Fields: []string{"enabled"}, Link: Link{Enabled: true}}); err == nil {
 		t.Error("a link is enabled into a loop")
 	}
-	w.silent["shanghai"] = true // nobody can tell, and nothing will come from there either
+	w.silence("shanghai", true) // nobody can tell, and nothing will come from there either
 	if _, err := beijing.try(&OrderRequest{Verb: Set, Name: "there", Fields: []string{"enabled"}, Link: Link{Enabled: true}}); err != nil {
 		t.Errorf("the other does not answer: %v", err)
 	}

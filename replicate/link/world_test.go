@@ -3,6 +3,7 @@ package link
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 
 	"github.com/hanse-project/hanse/catalog"
@@ -26,8 +27,23 @@ type datacenter struct {
 // world is datacenters that can ask each other for their links.
 type world struct {
 	dcs map[string]*datacenter
+
+	mu sync.Mutex
 	// silent do not answer.
 	silent map[string]bool
+}
+
+// silence has a datacenter not answer any more, or answer again.
+func (w *world) silence(name string, silent bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.silent[name] = silent
+}
+
+func (w *world) silenced(name string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.silent[name]
 }
 
 func modules() []store.Module {
@@ -53,7 +69,7 @@ func (w *world) Call(ctx context.Context, m *rpc.Info, req rpc.Request, _ func()
 	switch {
 	case dc == nil:
 		return nil, rpc.Wrap(rpc.ErrNoPath, to)
-	case w.silent[to]:
+	case w.silenced(to):
 		return nil, rpc.ErrUnreachable
 	}
 	for _, h := range dc.endpoint.Methods() {
