@@ -48,14 +48,19 @@ var federationStatus = command{
 				printFederation(out, &report)
 				return nil
 			}
-			if !*watch {
-				return show(ctx, std.out)
-			}
-			ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-			defer stop()
-			return everySecond(ctx, std, show)
+			return showOrWatch(ctx, std, *watch, show)
 		}
 	},
+}
+
+// showOrWatch shows something once, or every second until a signal comes.
+func showOrWatch(ctx context.Context, std stdio, watch bool, show func(context.Context, io.Writer) error) error {
+	if !watch {
+		return show(ctx, std.out)
+	}
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	return everySecond(ctx, std, show)
 }
 
 // clearScreen goes to the first column of the first line and empties the screen.

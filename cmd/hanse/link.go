@@ -41,9 +41,13 @@ func (c *linkClient) list(ctx context.Context, name string) ([]link.Report, erro
 	return reports, linkFailed("reading the link "+name, err)
 }
 
-// order asks something of a link, and returns it as it is then.
+// order asks something of a link, and returns it as it is then, or nothing if it is removed.
 func (c *linkClient) order(ctx context.Context, name string, verb link.Verb) (*link.Report, error) {
 	var r link.Report
+	if verb == link.Remove {
+		_, err := c.Raw().Delete(linkPath(name), new(api.QueryOptions).WithContext(ctx))
+		return &r, linkFailed("removing the link "+name, err)
+	}
 	_, err := c.Raw().Write(linkPath(name, string(verb)), nil, &r, new(api.WriteOptions).WithContext(ctx))
 	return &r, linkFailed("changing the link "+name, err)
 }

@@ -5,43 +5,15 @@ import (
 	"flag"
 	"fmt"
 
-	"github.com/hashicorp/consul/api"
-
 	"github.com/hanse-project/hanse/replicate/link"
 )
 
-var linkRemove = command{
-	name:     "replicate link rm",
-	args:     "NAME",
-	short:    "Remove a link; its keys stay",
-	long:     "Removes a link. The keys that it copied stay where they are.",
-	examples: []string{"replicate link rm shanghai-config"},
-	prepare: func(fs *flag.FlagSet) work {
-		client := clusterFlags(fs)
-		return func(ctx context.Context, std stdio, args []string) error {
-			name, err := oneLink(fs, args)
-			if err != nil {
-				return err
-			}
-			c, err := client.connectLinks()
-			if err != nil {
-				return err
-			}
-			if _, err := c.Raw().Delete(linkPath(name), new(api.QueryOptions).WithContext(ctx)); err != nil {
-				return linkFailed("removing the link "+name, err)
-			}
-			fmt.Fprintf(std.out, "Link removed: %s. Its keys stay.\n", name)
-			return nil
-		}
-	},
-}
-
-// linkOrder is a command that asks one thing of a link. done says what happens now, with the
-// link's name.
-func linkOrder(verb link.Verb, short, long, done string) command {
+// linkOrder is the command of that last word, which asks one thing of a link. done says what
+// happens now, with the link's name.
+func linkOrder(word string, verb link.Verb, short, long, done string) command {
 	return command{
-		name: "replicate link " + string(verb), args: "NAME", short: short, long: long,
-		examples: []string{"replicate link " + string(verb) + " shanghai-config"},
+		name: "replicate link " + word, args: "NAME", short: short, long: long,
+		examples: []string{"replicate link " + word + " shanghai-config"},
 		prepare: func(fs *flag.FlagSet) work {
 			client := clusterFlags(fs)
 			return func(ctx context.Context, std stdio, args []string) error {
@@ -65,19 +37,22 @@ func linkOrder(verb link.Verb, short, long, done string) command {
 
 // The commands that ask one thing of a link.
 var (
-	linkPause = linkOrder(link.Pause, "Let a link stand still",
+	linkRemove = linkOrder("rm", link.Remove, "Remove a link; its keys stay",
+		"Removes a link. The keys that it copied stay where they are.",
+		"Link removed: %s. Its keys stay.")
+	linkPause = linkOrder("pause", link.Pause, "Let a link stand still",
 		"Pauses a link: it stands still until it is resumed, and goes on from there.",
 		"Link %s is paused.")
-	linkResume = linkOrder(link.Resume, "Let a paused link go on",
+	linkResume = linkOrder("resume", link.Resume, "Let a paused link go on",
 		"Resumes a link that was paused. It goes on where it was.",
 		"Link %s goes on.")
-	linkResync = linkOrder(link.Resync, "Have a link compare everything again",
+	linkResync = linkOrder("resync", link.Resync, "Have a link compare everything again",
 		"Has a link compare all its keys at both ends again, as when it began, and\nwrite what differs. Deletes go through the guard.",
 		"Link %s compares everything again.")
-	linkApprove = linkOrder(link.Approve, "Let a link carry out held deletes",
+	linkApprove = linkOrder("approve", link.Approve, "Let a link carry out held deletes",
 		"Lets a link carry out the deletes that it holds. \"replicate link status NAME\"\nshows which they are, and why they are held.",
 		"Link %s carries out the deletes that were held.")
-	linkReject = linkOrder(link.Reject, "Have a link keep the keys of held deletes",
+	linkReject = linkOrder("reject", link.Reject, "Have a link keep the keys of held deletes",
 		"Has a link give up the deletes that it holds. Their keys stay, and are this\ndatacenter's own from then on.",
 		"Link %s keeps the keys whose deletes were held.")
 )

@@ -6,10 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/hanse-project/hanse/replicate"
@@ -56,12 +53,7 @@ var linkStatus = command{
 				}
 				return nil
 			}
-			if !*watch {
-				return show(ctx, std.out)
-			}
-			ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-			defer stop()
-			return everySecond(ctx, std, show)
+			return showOrWatch(ctx, std, *watch, show)
 		}
 	},
 }
