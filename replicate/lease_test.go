@@ -3,6 +3,7 @@ package replicate
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -103,10 +104,13 @@ func TestOneDaemonIsActiveAndTheNextTakesOver(t *testing.T) {
 					t.Fatalf("round %d: active %+v\nidle %+v", n, a, b)
 				}
 				l.free(told)
-				if !told { // it goes on until it writes
-					synctest.Wait()
-					source.put("a/other", string(rune('a'+n)), 0)
+				for i := 0; !told && active.Status()[0].State != Standby; i++ { // until it writes, and not the other one before
+					if i == 100 {
+						t.Fatalf("round %d: it does not notice: %+v", n, active.Status()[0])
+					}
+					source.put("a/other", fmt.Sprint(n, i), 0)
 					time.Sleep(5 * time.Second)
+					synctest.Wait()
 				}
 				synctest.Wait()
 			}
