@@ -32,6 +32,9 @@ const (
 	// to go, another pass finds and deletes them.
 	maxNames = 10_000
 
+	// tellEvery is after how many keys a pass tells how far it has come.
+	tellEvery = 100
+
 	// passSave is how long a pass that has nothing to write goes on without noting how far
 	// it has come.
 	passSave = 30 * time.Second
@@ -140,6 +143,9 @@ func (f *follower) merge(ctx context.Context, p *Pass) error {
 		}
 		if theirs != nil {
 			p.Done++
+			if p.Done%tellEvery == 0 { // a page may take long where a rate is limited
+				f.status.progress(p.Done, p.Total)
+			}
 		}
 		p.After = octets(rel)
 		if err := f.ledger.makeRoom(ctx, rel); err != nil {
