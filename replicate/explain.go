@@ -19,6 +19,7 @@ const (
 	ActionConflict  = "conflict"
 	ActionHeld      = "held"
 	ActionNone      = "none"
+	ActionUnknown   = "unknown" // a side cannot be asked
 )
 
 // Explanation says what a link does with one key, and why.

@@ -25,8 +25,14 @@ func linkOrder(word string, verb link.Verb, short, long, done string) command {
 				if err != nil {
 					return err
 				}
-				if _, err := c.order(ctx, name, verb); err != nil {
+				now, err := c.order(ctx, name, verb)
+				if err != nil {
 					return err
+				}
+				if now != nil && !now.Enabled && (verb == link.Resume || verb == link.Resync) {
+					done = "Link %[1]s is disabled, and does so once it runs: %[2]s replicate link set %[1]s -enabled"
+					fmt.Fprintf(std.out, done+"\n", name, programName)
+					return nil
 				}
 				fmt.Fprintf(std.out, done+"\n", name)
 				return nil

@@ -89,8 +89,12 @@ func printLinkStatus(w io.Writer, r *link.Report, datacenter string, now time.Ti
 		also(decisionLines(r.Name, datacenter)...)
 	}
 	if s.Conflicts > 0 {
-		say("Conflicts", "%s that somebody else wrote here", countText(int(s.Conflicts), "key"))
-		also(exampleLines(s.ConflictKeys, int(s.Conflicts))...)
+		found := "1 key that somebody else wrote here"
+		if s.Conflicts > 1 { // a key counts each time that it is found
+			found = fmt.Sprintf("%d times a key that somebody else wrote here", s.Conflicts)
+		}
+		say("Conflicts", "%s", found)
+		also(exampleLines(s.ConflictKeys, len(s.ConflictKeys))...)
 	}
 	switch {
 	case s.Verifying:

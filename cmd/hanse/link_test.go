@@ -125,6 +125,10 @@ func TestLinkOrders(t *testing.T) {
 			t.Errorf("%s: exit %d, %q %q, asked %s", verb, exit, stdout, stderr, a.last())
 		}
 	}
+	a.reports[0].Enabled = false
+	if stdout, _, exit := hanse(t, "", "replicate", "link", "resume", "web"); exit != 0 || !strings.Contains(stdout, "is disabled") {
+		t.Errorf("exit %d, %q", exit, stdout)
+	}
 	if stdout, _, exit := hanse(t, "", "replicate", "link", "rm", "web"); exit != 0 || stdout != "Link removed: web. Its keys stay.\n" || a.last() != "DELETE /v1/replicate/links/web" {
 		t.Errorf("exit %d, %q, asked %s", exit, stdout, a.last())
 	}

@@ -24,7 +24,7 @@ var linkVerify = command{
 	examples: []string{"replicate link verify shanghai-config", "replicate link verify -repair shanghai-config"},
 	prepare: func(fs *flag.FlagSet) work {
 		client := clusterFlags(fs)
-		repair := fs.Bool("repair", false, "Put right what differs, whatever the link's settings say.")
+		repair := fs.Bool("repair", false, "Put right what differs, also for a link with -repair=false. With\n-conflict=report, keys that somebody else wrote here stay all the same.")
 		return func(ctx context.Context, std stdio, args []string) error {
 			name, err := oneLink(fs, args)
 			if err != nil {

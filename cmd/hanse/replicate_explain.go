@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/url"
 
+	"github.com/hanse-project/hanse/replicate"
 	"github.com/hanse-project/hanse/replicate/link"
 )
 
@@ -73,7 +74,10 @@ func (e *explanation) print(w io.Writer) {
 			rows = append(rows, []string{"  Written by", l.Origin})
 		}
 		index := "not there"
-		if l.SourceIndex > 0 {
+		switch {
+		case l.Action == replicate.ActionUnknown:
+			index = "not known"
+		case l.SourceIndex > 0:
 			index = fmt.Sprint(l.SourceIndex)
 		}
 		rows = append(rows, []string{"  Source index", fmt.Sprintf("%s, everything up to %d is here", index, l.AppliedIndex)})

@@ -17,6 +17,7 @@ import (
 const (
 	maxName     = 128
 	maxExcludes = 1000
+	maxPrefix   = 2048 // bytes; status and messages show it in full
 )
 
 var (
@@ -62,6 +63,11 @@ func (l *Link) Complete(datacenter string) error {
 			errs = append(errs, err)
 		} else if err := replicate.CheckLinks([]replicate.Link{l.engine()}, datacenter, replicate.DefaultStatusPath); err != nil {
 			errs = append(errs, err)
+		}
+	}
+	for _, p := range append([]string{l.Prefix, l.DestinationPrefix}, l.Exclude...) {
+		if len(p) > maxPrefix {
+			return fmt.Errorf("the prefix that begins with %q is %d bytes long: use at most %d", p[:32], len(p), maxPrefix)
 		}
 	}
 	if len(l.Exclude) > maxExcludes {

@@ -89,6 +89,9 @@ func (e *Endpoint) set(ctx context.Context, call *rpc.Call, req *OrderRequest) (
 	if err == nil {
 		err = l.Complete(e.datacenter)
 	}
+	if err != nil && req.Name == "" && req.Link.Name == "" && req.Link.SourceDatacenter == "" {
+		return nil, rpc.Invalid(err.Error()) // nothing to name it by
+	}
 	if err != nil {
 		return nil, rpc.Invalid(fmt.Sprintf("link %q: %v", name, err))
 	}

@@ -114,6 +114,7 @@ func (m *Manager) explainLink(ctx context.Context, v *store.View, r *Row, key st
 		SourceIndex: x.SourceIndex, AppliedIndex: m.report(v, r).AppliedIndex,
 	}
 	if err != nil {
+		out.Action = replicate.ActionUnknown
 		out.Reason = fmt.Sprintf("what it does is not known, as one side cannot be asked: %v", err)
 	}
 	if e, found := kv.Lookup(v, x.DestinationKey); found && e.Origin != 0 {

@@ -199,7 +199,7 @@ type Explanation struct {
 	// Role is "source" if the key is one that the link reads, "destination" if it is one that the
 	// link writes, and "none".
 	Role string
-	// Action is copied, excluded, left-alone, conflict, held or none; Reason says why in a sentence.
+	// Action is copied, excluded, left-alone, conflict, held, none, or unknown when a side cannot be asked; Reason says why in a sentence.
 	Action string
 	Reason string
 	// SourceKey and DestinationKey are the key's names at both ends.
