@@ -185,7 +185,11 @@ func (s *Server) assemble(d *domains) {
 		{"reconcile", reconciler.Run},
 		{"expire sessions", d.sessions.Run},
 		{"log coordinates", func(ctx context.Context) { d.places.Run(ctx, cmp.Or(cfg.CoordinatePeriod, coordinate.Period)) }},
-		{"links", s.links.Run},
+		{"links", func(ctx context.Context) {
+			// A link compares with what is here, so all of that has to be applied first.
+			persistently(ctx, s.log, "see how far the links have come", s.node.ReadIndex)
+			s.links.Run(ctx)
+		}},
 		{"announce", func(ctx context.Context) { s.announce() }},
 		{"bootstrap config entries", func(ctx context.Context) {
 			persistently(ctx, s.log, "write the first config entries", func(ctx context.Context) error {

@@ -30,7 +30,7 @@ func replicate(t *testing.T, fed *lab.Federation) (p *programs.Process, metrics 
 	t.Helper()
 	metrics = beside(fed, 200, 19107)
 	p = programs.Start(t, lab.Binary(t), nil, "replicate", "-http-addr="+fed.Node("beijing-c1").Addr(lab.HTTPPort),
-		"-prefix=config/@shanghai", "-metrics-addr="+metrics)
+		"-prefix=config/@shanghai", "-verify-interval=1s", "-metrics-addr="+metrics)
 	return p, metrics
 }
 
