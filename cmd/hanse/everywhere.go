@@ -53,7 +53,7 @@ func (t wideTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		r.URL.RawQuery = query.Encode()
 	}
 	resp, err := t.RoundTripper.RoundTrip(r)
-	if err == nil && r.URL.Query().Get("dc") == "*" { // others may be under way side by side
+	if err == nil && r.URL.Query().Get("dc") == allDatacenters { // others may be under way side by side
 		t.flags.missing = missingIn(resp.Header)
 	}
 	return resp, err
