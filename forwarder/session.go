@@ -130,8 +130,11 @@ func (s *session) stream(write bool) (*stream, error) {
 // to be used again: closing may have to wait for the other side.
 func (s *session) call(ctx context.Context, c *call, closeStream func(*stream)) (any, error) {
 	st, err := s.stream(c.info.Write)
-	if err != nil {
+	switch {
+	case err == errFull:
 		return nil, &notBegun{err}
+	case err != nil:
+		return nil, &notBegun{s.why(err)}
 	}
 	if !c.waits {
 		s.due.Add(1)
