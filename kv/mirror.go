@@ -18,7 +18,7 @@ const (
 	MirrorSet MirrorKind = iota
 	// MirrorDelete deletes a key. It need not be there, nor be the link's.
 	MirrorDelete
-	// MirrorAdopt makes a key the link's, whatever it holds, if it is there.
+	// MirrorAdopt makes a key the link's, if it is there.
 	MirrorAdopt
 	// MirrorRelease makes a key nobody's, if it is there and the link's.
 	MirrorRelease
@@ -31,6 +31,9 @@ type MirrorOp struct {
 	Key   string
 	Value []byte
 	Flags uint64
+	// Spare leaves a key as it is that is not the link's by now, unless it holds this value
+	// and flags. One that is adopted has to hold them in any case.
+	Spare bool
 }
 
 // Check refuses an operation that is wrong in itself. No value may be larger than limit, in
@@ -72,6 +75,7 @@ func Mirror(tx *store.Tx, origin uint64, ops []MirrorOp) (changed int) {
 // returns what it holds then. That is old itself if nothing was changed.
 func (op *MirrorOp) apply(tx *store.Tx, origin uint64, old *Entry) *Entry {
 	switch {
+	case op.spares(origin, old):
 	case op.Kind == MirrorSet && (old == nil || !old.holds(op.Flags, op.Value)):
 		e := &Entry{
 			Key: op.Key, Value: op.Value, Flags: op.Flags,
@@ -92,6 +96,22 @@ func (op *MirrorOp) apply(tx *store.Tx, origin uint64, old *Entry) *Entry {
 		return old.belong(tx, 0)
 	}
 	return old
+}
+
+// spares tells whether the operation must leave what the key holds.
+func (op *MirrorOp) spares(origin uint64, old *Entry) bool {
+	if !op.Spare || old == nil {
+		return false
+	}
+	switch op.Kind {
+	case MirrorSet:
+		return old.Origin != origin && !old.holds(op.Flags, op.Value)
+	case MirrorDelete:
+		return old.Origin != origin
+	case MirrorAdopt:
+		return !old.holds(op.Flags, op.Value)
+	}
+	return false
 }
 
 // holds tells whether the entry has these flags and this value.

@@ -199,6 +199,47 @@ func TestAnEntryIsNotLargerThanItMustBe(t *testing.T) {
 	}
 }
 
+func TestWhatSomebodyElseWroteIsSpared(t *testing.T) {
+	const link = 7
+	for _, c := range []struct {
+		what   string
+		origin uint64 // who wrote "x"
+		op     MirrorOp
+		value  string // "" is gone
+		after  uint64
+	}{
+		{"a set of a stranger's key", 0, MirrorOp{Kind: MirrorSet, Value: []byte("y")}, "x", 0},
+		{"a set of another link's key", 8, MirrorOp{Kind: MirrorSet, Value: []byte("y")}, "x", 8},
+		{"a set of its own key", link, MirrorOp{Kind: MirrorSet, Value: []byte("y")}, "y", link},
+		{"a set of what is there", 0, MirrorOp{Kind: MirrorSet, Value: []byte("x")}, "x", link},
+		{"a set of other flags", 0, MirrorOp{Kind: MirrorSet, Value: []byte("x"), Flags: 1}, "x", 0},
+		{"a delete of a stranger's key", 0, MirrorOp{Kind: MirrorDelete}, "x", 0},
+		{"a delete of its own key", link, MirrorOp{Kind: MirrorDelete}, "", 0},
+		{"an adoption of what is there", 0, MirrorOp{Kind: MirrorAdopt, Value: []byte("x")}, "x", link},
+		{"an adoption of what was there", 0, MirrorOp{Kind: MirrorAdopt, Value: []byte("y")}, "x", 0},
+		{"a release", link, MirrorOp{Kind: MirrorRelease}, "x", 0},
+	} {
+		tb := newTable(t)
+		tb.write(Set, "k", "x", 0)
+		if c.origin != 0 {
+			tb.mirror(c.origin, MirrorOp{Kind: MirrorAdopt, Key: "k"})
+		}
+		c.op.Key, c.op.Spare = "k", true
+		tb.mirror(link, c.op)
+		got := &Entry{}
+		if e, found := tb.read("k"); e != nil && found > 0 {
+			got = e
+		}
+		if string(got.Value) != c.value || got.Origin != c.after {
+			t.Errorf("after %s it is %q, by %d", c.what, got.Value, got.Origin)
+		}
+	}
+	tb := newTable(t)
+	if tb.mirror(link, MirrorOp{Key: "new", Value: []byte("x"), Spare: true}) != 1 {
+		t.Error("a key that was not there was spared")
+	}
+}
+
 func TestOneKeyMayBeInABatchMoreThanOnce(t *testing.T) {
 	tb := newTable(t)
 	tb.write(Set, "there", "x", 0)

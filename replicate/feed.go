@@ -324,7 +324,7 @@ func (f *follower) take(ctx context.Context, rows []Change) ([]change, error) {
 		c.owned = v.owned(there && (!have.foreign || row.CreateIndex != row.ModifyIndex))
 		f.noteConflict(v, rel)
 		switch {
-		case !v.carry(&c):
+		case !f.rules.carry(v, &c):
 		case c.op.Kind != DeleteKey:
 			changes = append(changes, c)
 		case f.paged && len(f.feed.waiting) >= f.maxNames:

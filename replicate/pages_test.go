@@ -180,6 +180,58 @@ func TestReportedConflictsAreLeftAsTheyAre(t *testing.T) {
 	})
 }
 
+// What is written by hand after the link looked at a key, and before it writes, stays as well.
+func TestReportedConflictsAreLeftAsTheyAreAtTheLastMoment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source, sink := paged(10)
+		sink.put("config/004", "0", 0) // to be adopted
+		source.put("config/004", "0", 0)
+		cfg := runnerConfig(t, source, sink, "config/@shanghai")
+		cfg.Conflict = ReportOnly
+		byHand := func(keys ...string) {
+			sink.mutate(func() {
+				sink.lenient = true
+				sink.fault = func(call string) error {
+					if call != "apply" {
+						return nil
+					}
+					for _, k := range keys {
+						sink.putLocked(k, []byte("by hand"), 0)
+						delete(sink.mine, k)
+					}
+					sink.fault = func(string) error { return nil }
+					return nil
+				}
+			})
+		}
+		byHand("config/004", "config/005")
+		r, _ := start(t, cfg)
+		synctest.Wait()
+		byHand("config/001", "config/002")
+		source.mutate(func() {
+			source.index++
+			source.putLocked("config/001", []byte("x"), 0)
+			source.delLocked("config/002")
+			source.putLocked("config/003", []byte("x"), 0)
+		})
+		synctest.Wait()
+		got := sink.contents("config/")
+		for key, want := range map[string]string{"001": "0:by hand", "002": "0:by hand", "003": "0:x", "004": "0:by hand", "005": "0:by hand"} {
+			if got[key] != want {
+				t.Errorf("%s is %q, want %q", key, got[key], want)
+			}
+		}
+		if err := r.Verify(true); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if s := r.Status(); !maps.Equal(got, sink.contents("config/")) || s.Conflicts != 3 {
+			t.Errorf("after a verification: %v, status %+v", sink.contents("config/"), s)
+		}
+	})
+}
+
 func TestWithoutDeleteKeysBecomeTheDestinationsOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source, sink := paged(30)

@@ -262,8 +262,9 @@ func (f *follower) meet(ctx context.Context, p *Pass, rel string, theirs, ours *
 		p.Owned++
 	}
 	if v == remove {
-		c.op.Kind, c.owned = DeleteKey, v.owned(mine)
+		c.owned = v.owned(mine)
 		if p.Budget == 0 {
+			f.rules.carry(v, &c)
 			p.Deletes++
 			if len(f.names) < f.maxNames {
 				f.names = append(f.names, c)
@@ -276,7 +277,7 @@ func (f *follower) meet(ctx context.Context, p *Pass, rel string, theirs, ours *
 		}
 	}
 	f.noteConflict(v, rel)
-	if !v.carry(&c) {
+	if !f.rules.carry(v, &c) {
 		return nil
 	}
 	p.Owned += v.owned(mine)

@@ -84,18 +84,24 @@ func (k known) giveUp() verdict {
 // conflicts reports whether the verdict is about a key that somebody else wrote.
 func (v verdict) conflicts() bool { return v == overwrite || v == spare || v == revoke }
 
-// carry makes the change's operation that of the verdict, and reports whether there is one.
-func (v verdict) carry(c *change) bool {
+// carry makes the change's operation that of the verdict, and reports whether there is one. Who
+// reports conflicts must not write over what came after the look at the key.
+func (r rules) carry(v verdict, c *change) bool {
+	c.op.Spare = r.conflict == ReportOnly
 	switch v {
 	case write, overwrite:
 		c.op.Kind = SetKey
 		return true
 	case adopt:
 		c.op.Kind = AdoptKey
+		if c.op.Spare {
+			return true // it is adopted for what it holds
+		}
 	case release:
 		c.op.Kind = ReleaseKey
 	case remove, revoke:
 		c.op.Kind = DeleteKey
+		c.op.Spare = c.op.Spare && !r.prune
 	default:
 		return false
 	}

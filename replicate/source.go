@@ -247,6 +247,10 @@ type Op struct {
 	Key   string
 	Value []byte
 	Flags uint64
+
+	// Spare leaves a key alone that somebody else wrote by the time the operation lands, unless
+	// it has this value and flags. What is adopted has to have them in any case.
+	Spare bool
 }
 
 // Batch is a set of operations that land together, after their record.

@@ -270,7 +270,7 @@ func (f *follower) settleDifference(ctx context.Context, verdict verdict, c chan
 	if verdict == spare && !f.status.knowsConflict(c.op.Key) || verdict == overwrite && v.repair {
 		f.noteConflict(verdict, c.rel)
 	}
-	if !v.repair || !verdict.carry(&c) {
+	if !v.repair || !f.rules.carry(verdict, &c) {
 		return nil
 	}
 	if c.op.Kind == DeleteKey {

@@ -323,11 +323,14 @@ func (s memSink) Apply(_ context.Context, b Batch) (uint64, error) {
 	for _, op := range b.Ops {
 		old, had := s.keys[op.Key]
 		mine := s.mine[op.Key]
+		same := had && old.Flags == op.Flags && bytes.Equal(old.Value, op.Value)
 		switch {
+		case op.Spare && had && (op.Kind == AdoptKey && !same || !mine && (op.Kind == DeleteKey || op.Kind == SetKey && !same)):
+			continue
 		case op.Kind == DeleteKey && had:
 			delete(s.keys, op.Key)
 			delete(s.mine, op.Key)
-		case op.Kind == SetKey && (!had || old.Flags != op.Flags || !bytes.Equal(old.Value, op.Value)):
+		case op.Kind == SetKey && !same:
 			s.putLocked(op.Key, op.Value, op.Flags)
 			s.own(op.Key)
 		case op.Kind == AdoptKey && had && !mine && s.mine != nil:

@@ -71,7 +71,7 @@ func (s *sink) Apply(ctx context.Context, b replicate.Batch) (uint64, error) {
 		if !known {
 			return 0, fmt.Errorf("key %q: the engine asks for an unknown operation %d", op.Key, op.Kind)
 		}
-		m := kv.MirrorOp{Kind: kind, Key: op.Key, Value: op.Value, Flags: op.Flags}
+		m := kv.MirrorOp{Kind: kind, Key: op.Key, Value: op.Value, Flags: op.Flags, Spare: op.Spare}
 		if err := m.Check(s.maxValue); err != nil {
 			return 0, fmt.Errorf("key %q cannot be written here (see limits.kv_max_value_size): %w", op.Key, err)
 		}
