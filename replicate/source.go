@@ -12,7 +12,7 @@ import (
 
 // ErrMoved means that the checkpoint is no longer where this daemon left it, so
 // that nothing of the batch was applied.
-var ErrMoved = errors.New("the checkpoint was moved by another daemon")
+var ErrMoved = errors.New("somebody else moved the checkpoint")
 
 // ErrNoFeed means that the source has no change feed, or none that was recognised. It
 // is followed by listings then.

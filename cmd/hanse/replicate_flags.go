@@ -50,7 +50,7 @@ func replicateFlags(fs *flag.FlagSet) *replicateSettings {
 	s := &replicateSettings{
 		client: agentFlags(fs), sslVerify: true, retryEnabled: true, maxDeleteFraction: replicate.DefaultMaxDeleteFraction,
 		verifyInterval: 10 * time.Minute, repair: true,
-		retry:    replicate.Retry{Base: 250 * time.Millisecond, Max: time.Minute},
+		retry:    replicate.Retry{Base: 250 * time.Millisecond, Max: time.Second},
 		logLevel: levelValue{hclog.Info}, killSignal: signalValue{syscall.SIGINT},
 	}
 	fs.Func("prefix", "A `link` SOURCE@DC[:DESTINATION]; may be repeated. Keys keep their names\n      without a destination.", func(v string) error {
@@ -97,7 +97,7 @@ func (s *replicateSettings) consulFlags(fs *flag.FlagSet) {
 	fs.BoolVar(&s.retryEnabled, "consul-retry", true, "Repeat what fails; on by default.")
 	fs.IntVar(&s.retry.Attempts, "consul-retry-attempts", 0, fmt.Sprintf("Give up after this `number` of failures in a row; 0, the default, means\n      never, and %d with -once.", onceAttempts))
 	fs.DurationVar(&s.retry.Base, "consul-retry-backoff", s.retry.Base, "The first delay, a `duration`. It doubles with each failure; 250ms by\n      default.")
-	fs.DurationVar(&s.retry.Max, "consul-retry-max-backoff", s.retry.Max, "The longest delay, a `duration`; 1m by default, 0 for no limit.")
+	fs.DurationVar(&s.retry.Max, "consul-retry-max-backoff", s.retry.Max, "The longest delay, a `duration`; 1s by default, 0 for no limit.")
 	fs.BoolVar(&s.ssl, "consul-ssl", false, "Talk HTTPS to the agent.")
 	fs.BoolVar(&s.sslVerify, "consul-ssl-verify", true, "Verify the agent's certificate; on by default.")
 	fs.StringVar(&s.client.caFile, "consul-ssl-ca-cert", "", "The same `path` as -ca-file.")
