@@ -56,7 +56,7 @@ func (a *API) link(w http.ResponseWriter, r *request) (any, error) {
 	}
 	if len(rep.Links) == 0 {
 		dropMeta(w.Header())
-		return nil, rpc.NotFound(fmt.Sprintf("There is no link %q in %s: the list of links, /v1/replicate/links, has those there are", r.name, req.Datacenter))
+		return nil, rpc.NotFound(fmt.Sprintf("There is no link %q in %s: `hanse replicate link list`, or /v1/replicate/links, shows those there are", r.name, req.Datacenter))
 	}
 	return shownLink(rep.Links[0]), nil
 }

@@ -124,7 +124,7 @@ func (x *Explanation) judge(rules rules, theirs, ours *Entry, status Status) {
 	case verdict == release:
 		x.is(ActionLeftAlone, "the source does not have it any more, and the link deletes nothing: the key becomes the destination's own")
 	case verdict == stranger:
-		x.is(ActionLeftAlone, "somebody else wrote it here, and the source does not have it")
+		x.is(ActionLeftAlone, "the link did not write it here or gave it up, and the source does not have it")
 	case status.State == Held:
 		x.is(ActionHeld, "the source does not have it any more, but deletes are held: "+status.HeldReason)
 	default:

@@ -30,8 +30,7 @@ func linkOrder(word string, verb link.Verb, short, long, done string) command {
 					return err
 				}
 				if now != nil && !now.Enabled && (verb == link.Resume || verb == link.Resync) {
-					done = "Link %[1]s is disabled, and does so once it runs: %[2]s replicate link set %[1]s -enabled"
-					fmt.Fprintf(std.out, done+"\n", name, programName)
+					fmt.Fprintf(std.out, "Link %[1]s is disabled, and does so once it runs: %[2]s replicate link set %[1]s -enabled\n", name, programName)
 					return nil
 				}
 				fmt.Fprintf(std.out, done+"\n", name)

@@ -101,7 +101,7 @@ func (l *Lease) session(ctx context.Context) (*session, error) {
 	}
 	defer r.Close()
 	if err := r.want(http.StatusOK); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("make the session of the locks, with a time to live of %v: %w", l.ttl, err)
 	}
 	id, err := decodeSession(r)
 	if err != nil {

@@ -38,7 +38,7 @@ type order struct {
 var errChanged = rpc.Conflict("the link was changed by somebody else in the meantime: look at it, and try again")
 
 func noSuchLink(name string) error {
-	return rpc.NotFound(fmt.Sprintf("There is no link %q in this datacenter: the list of links, /v1/replicate/links, has those there are", name))
+	return rpc.NotFound(fmt.Sprintf("There is no link %q in this datacenter: `hanse replicate link list`, or /v1/replicate/links, shows those there are", name))
 }
 
 // notYours refuses a change at run time of what stands in the configuration files, and

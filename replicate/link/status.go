@@ -109,13 +109,18 @@ func (m *Manager) explainLink(ctx context.Context, v *store.View, r *Row, key st
 		runner = w.current()
 	}
 	x, err := runner.Explain(ctx, key)
+	status := m.report(v, r)
 	out := Explanation{
 		Link: r.Name, Role: x.Role, Action: x.Action, Reason: x.Reason, SourceKey: x.SourceKey, DestinationKey: x.DestinationKey,
-		SourceIndex: x.SourceIndex, AppliedIndex: m.report(v, r).AppliedIndex,
+		SourceIndex: x.SourceIndex, AppliedIndex: status.AppliedIndex,
 	}
 	if err != nil {
 		out.Action = replicate.ActionUnknown
 		out.Reason = fmt.Sprintf("what it does is not known, as one side cannot be asked: %v", err)
+	}
+	switch status.State {
+	case replicate.Paused, replicate.Disabled, replicate.Refused:
+		out.Reason += fmt.Sprintf(". The link is %s: nothing moves", status.State)
 	}
 	if e, found := kv.Lookup(v, x.DestinationKey); found && e.Origin != 0 {
 		for _, other := range rows(v) {
