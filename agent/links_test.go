@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hanse-project/hanse/config"
+	"github.com/hanse-project/hanse/replicate"
 	"github.com/hanse-project/hanse/replicate/link"
 )
 
@@ -33,7 +34,7 @@ func TestLinksOfTheFilesAreRead(t *testing.T) {
 	want := link.Defaults()
 	want.Name, want.SourceDatacenter, want.Prefix, want.DestinationPrefix = "first", "shanghai", "config/", "copy/"
 	want.Exclude, want.Token, want.RateLimit = []string{"config/private/"}, "secret", 100
-	want.MaxDeleteFraction, want.Repair, want.Conflict, want.Prune, want.Delete, want.Enabled = 0.25, false, link.ReportOnly, true, false, false
+	want.MaxDeleteFraction, want.Repair, want.Conflict, want.Prune, want.Delete, want.Enabled = 0.25, false, replicate.ReportOnly, true, false, false
 	want.VerifyInterval = 60 * 1e9
 	hcl := aServer + `
 replicate { name = "first" source_datacenter = "shanghai" prefix = "config/" destination_prefix = "copy/" exclude = ["config/private/"]
@@ -52,7 +53,7 @@ replicate { source_datacenter = "osaka" prefix = "app/" }
 			t.Fatalf("%s: %+v, %v", name, links, err)
 		}
 		if got := links[0]; !slices.Equal(got.Exclude, want.Exclude) || got.Token != want.Token || time.Duration(got.VerifyInterval) != time.Minute ||
-			got.MaxDeleteFraction != 0.25 || got.RateLimit != 100 || got.Delete || got.Enabled || got.Repair || !got.Prune || got.Conflict != link.ReportOnly {
+			got.MaxDeleteFraction != 0.25 || got.RateLimit != 100 || got.Delete || got.Enabled || got.Repair || !got.Prune || got.Conflict != replicate.ReportOnly {
 			t.Errorf("%s: read %+v", name, got)
 		}
 		if got := links[1]; got.Name != "osaka-app" || got.DestinationPrefix != "app/" || !got.Enabled || got.MaxDeleteFraction != 0.5 {

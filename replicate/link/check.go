@@ -41,7 +41,7 @@ func DefaultName(datacenter, prefix string) string {
 func (l *Link) Complete(datacenter string) error {
 	l.SourceDatacenter = strings.ToLower(l.SourceDatacenter)
 	l.DestinationPrefix = cmp.Or(l.DestinationPrefix, l.Prefix)
-	l.Conflict = cmp.Or(l.Conflict, SourceWins)
+	l.Conflict = cmp.Or(l.Conflict, replicate.SourceWins)
 	if l.Name == "" && validDatacenter.MatchString(l.SourceDatacenter) {
 		l.Name = DefaultName(l.SourceDatacenter, l.Prefix)
 	}
@@ -95,8 +95,8 @@ func (l *Link) Complete(datacenter string) error {
 	case d > 0 && d < time.Second:
 		wrong("verify_interval is %v: use at least 1s, or 0 for never", d)
 	}
-	if l.Conflict != SourceWins && l.Conflict != ReportOnly {
-		wrong("conflict %q: use %q or %q", l.Conflict, SourceWins, ReportOnly)
+	if l.Conflict != replicate.SourceWins && l.Conflict != replicate.ReportOnly {
+		wrong("conflict %q: use %q or %q", l.Conflict, replicate.SourceWins, replicate.ReportOnly)
 	}
 	return errors.Join(errs...)
 }

@@ -20,7 +20,7 @@ func TestLinkIsMadeChangedOrderedAndRemoved(t *testing.T) {
 	if made.Name != "shanghai-config-app-one" || made.DestinationPrefix != "config/app one/" || made.SourceDatacenter != "shanghai" {
 		t.Errorf("made %+v", made)
 	}
-	if !made.Delete || !made.Enabled || !made.Repair || made.MaxDeleteFraction != 0.5 || made.Conflict != SourceWins || made.FromConfig {
+	if !made.Delete || !made.Enabled || !made.Repair || made.MaxDeleteFraction != 0.5 || made.Conflict != replicate.SourceWins || made.FromConfig {
 		t.Errorf("the defaults are %+v", made.Link)
 	}
 	name := made.Name
@@ -83,7 +83,7 @@ func TestWrongLinksAreRefusedWithTheReason(t *testing.T) {
 	dc := newWorld(t, "beijing").dcs["beijing"]
 	dc.mustLink("first", "shanghai", "config/", "copy/")
 	all := []string{"source_datacenter", "prefix", "destination_prefix", "exclude", "max_delete_fraction", "rate_limit", "verify_interval", "conflict"}
-	right := Link{SourceDatacenter: "shanghai", Prefix: "app/", Conflict: SourceWins}
+	right := Link{SourceDatacenter: "shanghai", Prefix: "app/", Conflict: replicate.SourceWins}
 	for want, c := range map[string]struct {
 		change func(l *Link)
 		reason rpc.Reason

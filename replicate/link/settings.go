@@ -13,6 +13,7 @@ import (
 
 	"github.com/hanse-project/hanse/catalog"
 	"github.com/hanse-project/hanse/config"
+	"github.com/hanse-project/hanse/replicate"
 )
 
 // Defaults are the settings of a link of which nothing was said. What is missing in them has to
@@ -20,7 +21,7 @@ import (
 func Defaults() Link {
 	return Link{
 		Delete: true, MaxDeleteFraction: 0.5, VerifyInterval: catalog.Duration(10 * time.Minute),
-		Repair: true, Conflict: SourceWins, Enabled: true,
+		Repair: true, Conflict: replicate.SourceWins, Enabled: true,
 	}
 }
 
@@ -58,7 +59,7 @@ var settings = []setting{
 	field("rate_limit", aCount, func(l *Link) *int { return &l.RateLimit }),
 	field("verify_interval", `a duration such as "10m"`, func(l *Link) *catalog.Duration { return &l.VerifyInterval }),
 	field("repair", yesNo, func(l *Link) *bool { return &l.Repair }),
-	field("conflict", aText, func(l *Link) *Conflict { return &l.Conflict }),
+	field("conflict", aText, func(l *Link) *replicate.Conflict { return &l.Conflict }),
 	field("prune", yesNo, func(l *Link) *bool { return &l.Prune }),
 	field("enabled", yesNo, func(l *Link) *bool { return &l.Enabled }),
 }

@@ -4,16 +4,8 @@ import (
 	"time"
 
 	"github.com/hanse-project/hanse/catalog"
+	"github.com/hanse-project/hanse/replicate"
 	"github.com/hanse-project/hanse/rpc"
-)
-
-// Conflict says what happens to a key that somebody else wrote below the destination prefix.
-type Conflict string
-
-// The ways to treat a conflict. Both count it and list the key.
-const (
-	SourceWins Conflict = "source-wins" // it gets the source's value; the default
-	ReportOnly Conflict = "report"      // it is left as it is
 )
 
 // Link is one link as it is configured. The API shows its fields under these names.
@@ -40,7 +32,7 @@ type Link struct {
 	// never. Repair says whether what differs is put right, or only reported.
 	VerifyInterval catalog.Duration
 	Repair         bool
-	Conflict       Conflict
+	Conflict       replicate.Conflict
 	// Prune deletes keys below the destination prefix that the link never wrote, too, when the
 	// source does not have them.
 	Prune bool

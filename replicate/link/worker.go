@@ -164,7 +164,7 @@ func (m *Manager) runner(r *Row) *replicate.Runner {
 			onHold: func() { go m.tellHeld(r.Name) },
 		},
 		CheckpointKey: r.Name, StatusPath: replicate.DefaultStatusPath, PagesOnly: true, BinaryNames: true,
-		Guard: replicate.Guard{MaxFraction: r.MaxDeleteFraction}, Conflict: replicate.Conflict(r.Conflict),
+		Guard: replicate.Guard{MaxFraction: r.MaxDeleteFraction}, Conflict: r.Conflict,
 		Prune: r.Prune, Delete: r.Delete, RateLimit: r.RateLimit,
 		VerifyInterval: time.Duration(r.VerifyInterval), Repair: r.Repair, Heartbeat: heartbeat,
 		Retry:   replicate.Retry{Base: retryFirst, Max: retryMost},
