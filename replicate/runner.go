@@ -177,10 +177,10 @@ func (r *Runner) Run(ctx context.Context) error {
 		case err == nil:
 			failures = 0
 			logStep(f.log, before, now)
-			if r.cfg.Once {
+			if r.cfg.Once && (now.State == Following || now.State == Held) {
 				return outcome(now)
 			}
-			continue
+			continue // a step may end before the link is in step: somebody moved the checkpoint
 		}
 		failures++
 		if before.State == Following {

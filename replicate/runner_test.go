@@ -119,3 +119,32 @@ func TestMistakesInTheSettingsOfALinkAreAllNamed(t *testing.T) {
 		}
 	}
 }
+
+// A run that ends when the link is in step does not end because somebody moved the checkpoint.
+func TestOnceIsNotOverWhenTheCheckpointMoves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source, sink := paged(3)
+		cfg := testConfig(t, source, sink, "config/@shanghai")
+		if err := runOnce(t, cfg); err != nil {
+			t.Fatal(err)
+		}
+		source.del("config/001")
+		key, loads := CheckpointKey(DefaultStatusPath, cfg.Links[0]), 0
+		sink.mutate(func() {
+			sink.fault = func(call string) error {
+				if call != "load" {
+					return nil
+				}
+				if loads++; loads == 2 { // another daemon, behind the first look
+					sink.index++
+					sink.putLocked(key, sink.keys[key].Value, 0)
+				}
+				return nil
+			}
+		})
+		if err := runOnce(t, cfg); err != nil || loads < 3 {
+			t.Fatalf("after %d looks at the checkpoint: %v", loads, err)
+		}
+		sameContents(t, source, sink, "config/", "config/")
+	})
+}
