@@ -90,7 +90,7 @@ func (p Prefix) Write(t testing.TB, n, perSecond int) *Writes {
 			for {
 				select {
 				case <-tick.C:
-					w.write(ctx)
+					w.write()
 				case <-ctx.Done():
 					return
 				}
@@ -133,24 +133,25 @@ func (w *Writes) WaitAcked(t testing.TB, more int) {
 	})
 }
 
-func (w *Writes) write(ctx context.Context) {
+// write makes one change. It is not broken off at the end: what was sent would change
+// something later.
+func (w *Writes) write() {
 	method, path, body := w.change()
 	agents := w.in.DC.Running()
 	err := errors.New("no agent runs")
 	if len(agents) > 0 {
-		ctx, cancel := context.WithTimeout(ctx, writeWithin)
+		ctx, cancel := context.WithTimeout(context.Background(), writeWithin)
 		defer cancel()
 		var a *Answer
 		if a, err = agents[rand.IntN(len(agents))].Do(ctx, method, path, body); err == nil {
 			err = a.Err()
 		}
 	}
-	switch {
-	case err == nil:
-		w.acked.Add(1)
-	case ctx.Err() == nil:
+	if err != nil {
 		w.failed.Add(1)
+		return
 	}
+	w.acked.Add(1)
 }
 
 // change is a request that changes something.
