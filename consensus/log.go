@@ -88,7 +88,8 @@ func (walMetrics) SetGauge(name string, value uint64) {
 
 // checkContinuity sees that the newest snapshot that can be read reaches the start
 // of the log, and that no newer one is needed to bridge a hole. raft would panic on
-// a hole, or start from an older state without a word.
+// a hole, or start from an older state without a word. If it can list snapshots and
+// read none, it does not start, though it has written its term by then.
 //
 // A log that ends before the newest snapshot does (its last entry was torn, or a
 // restore was cut short) is emptied: the snapshot holds all of it, and raft goes on
@@ -102,6 +103,10 @@ func checkContinuity(dir string, snaps raft.SnapshotStore, logs raft.LogStore, l
 	if err != nil {
 		return fmt.Errorf("last index of the log: %w", err)
 	}
+	listed, err := snaps.List()
+	if err != nil {
+		return fmt.Errorf("list the snapshots: %w", err)
+	}
 	have, torn, err := newestSnapshot(dir, snaps)
 	if err != nil {
 		return err
@@ -113,6 +118,9 @@ func checkContinuity(dir string, snaps raft.SnapshotStore, logs raft.LogStore, l
 	case torn.index > max(have, last):
 		return fmt.Errorf("%s: %w: the state up to index %d is only in a snapshot that cannot be read%s; %s",
 			dir, errDamaged, torn.index, torn, damageAdvice)
+	case have == 0 && len(listed) > 0:
+		return fmt.Errorf("%s: %w: no snapshot can be read%s, but the log holds every entry from the first: move the snapshots away and start again, and nothing is lost; %s",
+			dir, errDamaged, torn, damageAdvice)
 	case last > 0 && last < have:
 		log.Warn("the log ends before the newest snapshot, which holds all of it: the log begins anew there", "log_end", last, "snapshot", have)
 		if err := logs.DeleteRange(first, last); err != nil {

@@ -67,6 +67,42 @@ func TestTornSnapshot(t *testing.T) {
 	}
 }
 
+// raft starts with none of the snapshots that it can list only if there are none.
+func TestTornSnapshotThatIsTheOnlyOneStopsTheStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir, want := filled(t)
+		m := solo(t, dir)
+		meta, r, err := m.Snapshot(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Close()
+		m.stop(t)
+		snap := filepath.Join(dir, "raft", "snapshots", meta.ID)
+		if err := os.Truncate(filepath.Join(snap, "state.bin"), 10); err != nil {
+			t.Fatal(err)
+		}
+		metadata := filepath.Join(dir, "raft", "wal", "wal-meta.db")
+		before, err := os.ReadFile(metadata)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = openFails(t, dir)
+		if !errors.Is(err, errDamaged) || !strings.Contains(err.Error(), meta.ID) || !strings.Contains(err.Error(), "move the snapshots away") {
+			t.Errorf("error is %q, want %v in %s and what to do", err, errDamaged, meta.ID)
+		}
+		if after, err := os.ReadFile(metadata); err != nil || !bytes.Equal(after, before) {
+			t.Errorf("%s was changed by the start that failed (%v)", metadata, err)
+		}
+		if err := os.Rename(snap, filepath.Join(t.TempDir(), meta.ID)); err != nil {
+			t.Fatal(err)
+		}
+		if got := solo(t, dir).journal.texts(); !slices.Equal(got, want) {
+			t.Errorf("without the snapshot: read %q, want %q", got, want)
+		}
+	})
+}
+
 func TestRestoreReachesFollowersAndRestarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster()
