@@ -36,7 +36,6 @@ func (l *leadership) set(update func()) {
 
 // watchLeadership keeps n.leadership up to date. raft blocks on notify.
 func (n *Node) watchLeadership(notify <-chan bool) {
-	n.leadership.changed = make(chan struct{})
 	seen := make(chan raft.Observation, 16)
 	observer := raft.NewObserver(seen, false, func(o *raft.Observation) bool {
 		_, ok := o.Data.(raft.LeaderObservation)

@@ -149,6 +149,7 @@ func Open(cfg Config) (_ *Node, err error) {
 		log: cfg.Log, started: time.Now(),
 		timeout: cmp.Or(cfg.Timeout, DefaultTimeout),
 	}
+	n.leadership.changed = make(chan struct{})
 	if n.log == nil {
 		n.log = hclog.NewNullLogger()
 	}

@@ -6,16 +6,13 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// networkTransport is raft's own, with pipelines that cannot get stuck.
+// AppendEntriesPipeline implements [raft.Transport], with pipelines that cannot get stuck.
 //
 // When a follower refuses entries, raft stops reading the answers of its pipeline while
 // it may be sending one more request on it. Its pipeline takes no request while an answer
 // waits to be read, so that the two wait for each other for good: the follower gets no
 // entries any more from this leader, and the leader cannot be shut down.
-type networkTransport struct{ *raft.NetworkTransport }
-
-// AppendEntriesPipeline implements [raft.Transport].
-func (t networkTransport) AppendEntriesPipeline(id raft.ServerID, target raft.ServerAddress) (raft.AppendPipeline, error) {
+func (t *networkTransport) AppendEntriesPipeline(id raft.ServerID, target raft.ServerAddress) (raft.AppendPipeline, error) {
 	p, err := t.NetworkTransport.AppendEntriesPipeline(id, target)
 	if err != nil {
 		return nil, err

@@ -9,13 +9,13 @@ import (
 
 // raft stops reading when a follower refuses, and may yet send.
 func TestPipelineWhoseAnswersNobodyReadsTakesRequests(t *testing.T) {
-	open := func() networkTransport {
+	open := func() *networkTransport {
 		trans, err := raft.NewTCPTransport("127.0.0.1:0", nil, 1, 10*time.Second, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { trans.Close() })
-		return networkTransport{trans}
+		return &networkTransport{NetworkTransport: trans}
 	}
 	leader, follower := open(), open()
 	stop := make(chan struct{})

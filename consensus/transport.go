@@ -1,6 +1,7 @@
 package consensus
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -33,14 +34,25 @@ func (n *Node) openTransport(cfg Config) raft.Transport {
 		MsgpackUseNewTimeFormat: true,
 		Logger:                  n.log.Named("raft-net"),
 	})
+	ctx, cancel := context.WithCancel(n.ctx)
 	n.hangUp = func() error {
+		cancel()
 		err := trans.Close()
 		trans.CloseStreams()
 		streams.closeAll()
 		return err
 	}
 	n.stops = append(n.stops, n.hangUp)
-	return networkTransport{trans}
+	return &networkTransport{NetworkTransport: trans, closed: ctx.Done(), leaderChanged: n.LeaderChanged}
+}
+
+// networkTransport is raft's own, mended: its pipelines cannot get stuck, and entries
+// wait for followers that are silent.
+type networkTransport struct {
+	*raft.NetworkTransport
+	beats         heartbeats
+	closed        <-chan struct{}
+	leaderChanged func() <-chan struct{} // closed at the next change
 }
 
 // ownedStreams remembers its connections, so that what raft does on them ends with the
