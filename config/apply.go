@@ -66,7 +66,10 @@ func (d *draft) apply(errs *mistakes, from, prefix string, values map[string]any
 				d.apply(errs, from, path+".", o)
 			}
 		default:
-			says := fmt.Sprintf("unknown key: did you mean %q?", nearestKey(path))
+			says := "unknown key"
+			if near := nearestKey(path); near != "" {
+				says += fmt.Sprintf(": did you mean %q?", near)
+			}
 			*errs = append(*errs, &Mistake{path, says, from})
 		}
 	}

@@ -215,8 +215,8 @@ func ExplainFlag(fs *flag.FlagSet, err error) error {
 	var names []string
 	fs.VisitAll(func(f *flag.Flag) { names = append(names, f.Name) })
 	name := strings.TrimLeft(strings.TrimPrefix(err.Error(), undefined), "-")
-	if len(names) == 0 {
-		return err
+	if near := Nearest(name, names); near != "" {
+		return fmt.Errorf("unknown flag -%s: did you mean -%s?", name, near)
 	}
-	return fmt.Errorf("unknown flag -%s: did you mean -%s?", name, Nearest(name, names))
+	return fmt.Errorf("unknown flag -%s: -h shows those that there are", name)
 }

@@ -137,6 +137,7 @@ func TestFlagsExplainThemselves(t *testing.T) {
 	for args, want := range map[string]string{
 		"-boostrap-expect=3": "unknown flag -boostrap-expect: did you mean -bootstrap-expect?",
 		"--htp-port=1":       "unknown flag -htp-port: did you mean -http-port?",
+		"-whatever=1":        "unknown flag -whatever: -h shows",
 		"-http-port=x":       "use a whole number",
 		"-node-meta=rack":    "key:value",
 		"-retry-interval=30": "unit",

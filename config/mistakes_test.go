@@ -184,4 +184,11 @@ func TestUnknownKeysNameTheNearest(t *testing.T) {
 			t.Errorf("%s: error %v, want %q", hcl, err, want)
 		}
 	}
+	f, err := parse("-dev", "-hcl", `whatever = "x"`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err = f.Load(); err == nil || !strings.HasSuffix(err.Error(), "whatever: unknown key") {
+		t.Errorf("a key that is like none: error %v", err)
+	}
 }

@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// Nearest is the candidate that takes the fewest edits to reach from name.
+// Nearest is the candidate that takes the fewest edits to reach from name, "" if none is
+// near enough to have been meant.
 func Nearest(name string, candidates []string) string {
 	best, least := "", -1
 	for _, c := range slices.Sorted(slices.Values(candidates)) {
@@ -14,11 +15,19 @@ func Nearest(name string, candidates []string) string {
 			best, least = c, n
 		}
 	}
+	return ifNear(best, least, name)
+}
+
+// ifNear is the best candidate if most of what was written is in it, "" otherwise.
+func ifNear(best string, edits int, written string) string {
+	if edits > 1+len(written)/3 {
+		return ""
+	}
 	return best
 }
 
 // nearestKey is the known key that an unknown one was probably meant to be: a
-// neighbour, or one of almost the same name in another section.
+// neighbour, or one of almost the same name in another section; "" if none is near.
 func nearestKey(path string) string {
 	last := lastOf(path)
 	best, least := "", -1
@@ -37,7 +46,7 @@ func nearestKey(path string) string {
 	for _, section := range slices.Sorted(maps.Keys(sections)) {
 		consider(section)
 	}
-	return best
+	return ifNear(best, least, path)
 }
 
 // distance is edits, but a word that was cut short is near its whole.

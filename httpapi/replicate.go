@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/hanse-project/hanse/replicate/link"
@@ -81,6 +82,11 @@ func (a *API) linkPut(_ http.ResponseWriter, r *request) (any, error) {
 	if !known {
 		return nil, &statusError{http.StatusNotFound, fmt.Sprintf(
 			"A link has no action %q: use pause, resume, resync, approve, reject or verify", action)}
+	}
+	if repair := r.query.Get("repair"); repair != "" {
+		if _, err := strconv.ParseBool(repair); err != nil {
+			return nil, badRequest(fmt.Sprintf("repair is %q: use true or false", repair))
+		}
 	}
 	return a.linkOrder(r, &link.OrderRequest{Verb: verb, Name: name, Repair: r.flag("repair")})
 }

@@ -86,6 +86,7 @@ func TestWhatLinksRefuse(t *testing.T) {
 		{"PUT", "/v1/replicate/links/x", `{"source_datacenter":"dc2","prefix":"c/","destination_prefix":"a/b/"}`, 409, "both write below"},
 		{"PUT", "/v1/replicate/links/x", `{"source_datacenter":"dc1","prefix":"c/","destination_prefix":"c/d/"}`, 400, "c/"},
 		{"PUT", "/v1/replicate/links/web/aprove", ``, 404, "no action \"aprove\": use pause"},
+		{"PUT", "/v1/replicate/links/web/verify?repair=maybe", ``, 400, `repair is "maybe": use true or false`},
 		{"PUT", "/v1/replicate/links/web/approve", ``, 409, "holds no deletes"},
 		{"PUT", "/v1/replicate/links/none/pause", ``, 404, "none"},
 		{"DELETE", "/v1/replicate/links/none", ``, 404, "none"},

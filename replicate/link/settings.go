@@ -102,7 +102,7 @@ func ParseSettings(body []byte) (Link, []string, error) {
 		case !known && slices.Contains(shownOnly, fold(key)), string(values[key]) == "null":
 			continue
 		case !known:
-			return l, nil, fmt.Errorf("unknown setting %q: did you mean %q?", key, nearestSetting(key))
+			return l, nil, unknownSetting(key)
 		case slices.Contains(fields, s.name):
 			return l, nil, fmt.Errorf("%s is given twice, in two spellings: leave one out", s.name)
 		}
@@ -122,12 +122,15 @@ func notSettings(err error) error {
 	return fmt.Errorf(`the body is no JSON object of settings, such as {"source_datacenter": "shanghai", "prefix": "config/"}: %w`, err)
 }
 
-func nearestSetting(key string) string {
+func unknownSetting(key string) error {
 	names := make([]string, len(settings))
 	for i, s := range settings {
 		names[i] = s.name
 	}
-	return config.Nearest(key, names)
+	if near := config.Nearest(key, names); near != "" {
+		return fmt.Errorf("unknown setting %q: did you mean %q?", key, near)
+	}
+	return fmt.Errorf("unknown setting %q: use %s", key, strings.Join(names, ", "))
 }
 
 // Settings are those that the link has after a [Set]. present are those it has, nil for a new

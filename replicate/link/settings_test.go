@@ -51,6 +51,7 @@ func TestWrongSettingsAreNamed(t *testing.T) {
 		``:                                     `no JSON object`,
 		`{"prefix":"a"} {"prefix":"b"}`:        `more behind`,
 		`{"prefix":"a",`:                       `no JSON object`,
+		`{"whatever":"a"}`:                     `unknown setting "whatever": use `,
 		`{"source_datacentre":"a"}`:            `did you mean "source_datacenter"?`,
 		`{"destination_prefix":{"prefix":""}}`: `destination_prefix is {"prefix":""}: use a text`,
 	} {
