@@ -138,7 +138,8 @@ func (n *Node) WaitFor(t testing.TB, key, want string) {
 }
 
 // WaitWhole returns once the datacenter has a leader, all its servers have a vote, and
-// every running agent sees every running agent alive, in gossip and in the catalog.
+// every running agent sees every running agent alive, in gossip and in the catalog, whose
+// rows of them nobody is about to change.
 func (d *DC) WaitWhole(t testing.TB) {
 	t.Helper()
 	d.Leader(t)
@@ -151,6 +152,7 @@ func (d *DC) WaitWhole(t testing.TB) {
 		n.WaitMembers(t, names...)
 		n.WaitCatalog(t, names...)
 	}
+	d.Running()[0].waitRegistered(t, names)
 	Until(t, "all servers of "+d.Name+" have a vote", func() error {
 		var c api.RaftConfiguration
 		if err := d.Running()[0].ask("/v1/operator/raft/configuration", &c); err != nil {
@@ -237,6 +239,35 @@ func (n *Node) WaitCatalog(t testing.TB, names ...string) {
 		slices.Sort(got)
 		if !slices.Equal(got, names) {
 			return fmt.Errorf("it has %v", got)
+		}
+		return nil
+	})
+}
+
+// waitRegistered returns once the named nodes were registered by both who do so, read at
+// this agent: by the leader, with a check, and by themselves, with all their addresses.
+func (n *Node) waitRegistered(t testing.TB, names []string) {
+	t.Helper()
+	Until(t, fmt.Sprintf("%v are registered whole", names), func() error {
+		var nodes []api.Node
+		if err := n.ask("/v1/catalog/nodes", &nodes); err != nil {
+			return err
+		}
+		var checks []api.HealthCheck
+		if err := n.ask("/v1/health/state/any", &checks); err != nil {
+			return err
+		}
+		byThemselves, byLeader := map[string]bool{}, map[string]bool{}
+		for _, row := range nodes {
+			byThemselves[row.Node] = len(row.TaggedAddresses) > 0
+		}
+		for _, c := range checks {
+			byLeader[c.Node] = byLeader[c.Node] || c.CheckID == "serfHealth"
+		}
+		for _, name := range names {
+			if !byThemselves[name] || !byLeader[name] {
+				return fmt.Errorf("%s: by itself %v, by the leader %v", name, byThemselves[name], byLeader[name])
+			}
 		}
 		return nil
 	})
