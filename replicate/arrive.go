@@ -62,7 +62,7 @@ func (f *follower) arrive(ctx context.Context, page *Page, changes []change, arr
 		return err
 	}
 	f.feed.reached = page.Index
-	if f.paged && f.verifying == nil && !f.noSums {
+	if f.paged && f.verifications.now == nil && !f.verifications.noSums {
 		f.wishes.allowVerify(nil)
 	}
 	n := 0

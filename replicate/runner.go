@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -151,7 +150,7 @@ func NewRunner(cfg RunnerConfig) (*Runner, error) {
 		always: cfg.Once, mangled: map[string]bool{},
 		quiet: cfg.Quiet, heartbeat: cfg.Heartbeat,
 		toAllow: cfg.ToAllow, maxNames: maxNames,
-		pagesOf: cfg.Sink, verifyEvery: cfg.VerifyInterval, repair: cfg.Repair,
+		pagesOf: cfg.Sink, verifications: verifications{every: cfg.VerifyInterval, repair: cfg.Repair},
 		wishes: wishes{refusal: errNotInStep},
 		log:    cfg.Log.Named("replicate").With("link", cfg.Name),
 		status: status,
@@ -163,7 +162,7 @@ func NewRunner(cfg RunnerConfig) (*Runner, error) {
 func (r *Runner) Run(ctx context.Context) error {
 	f := r.f
 	f.life = ctx
-	f.verifyNext = time.Now().Add(f.verifyEvery/2 + rand.N(f.verifyEvery+1))
+	f.verifications.await()
 	defer f.endVerify()
 	f.log.Info("link started", "checkpoint", f.ledger.key)
 	failures := 0

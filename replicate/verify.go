@@ -33,6 +33,24 @@ var (
 	errVerifying = errors.New("the link is being verified already")
 )
 
+// verifications are those of one link.
+type verifications struct {
+	now    *verification // nil if none goes on
+	every  time.Duration // how often one begins, 0 for never
+	next   time.Time
+	repair bool // whether they put right what differs
+	noSums bool // one side has no sums to compare
+}
+
+// due tells whether the next one is to begin.
+func (v *verifications) due() bool { return v.every > 0 && !time.Now().Before(v.next) }
+
+// await sets when the next one begins: about an interval from now, so that links which began
+// together do not stay together.
+func (v *verifications) await() {
+	v.next = time.Now().Add(v.every*3/4 + rand.N(v.every/2+1))
+}
+
 // verification is one that goes on.
 type verification struct {
 	repair bool
@@ -57,12 +75,12 @@ type verification struct {
 // startVerify begins a verification if one is due or wanted.
 func (f *follower) startVerify() {
 	repair, wanted := f.wishes.wantsVerify()
-	if f.verifying != nil || f.noSums || !wanted && (f.verifyEvery == 0 || time.Now().Before(f.verifyNext)) {
+	if f.verifications.now != nil || f.verifications.noSums || !wanted && !f.verifications.due() {
 		return
 	}
 	ctx, cancel := context.WithCancel(f.life)
-	v := &verification{repair: f.repair || repair, cancel: cancel, found: make(chan []string, 1)}
-	f.verifying = v
+	v := &verification{repair: f.verifications.repair || repair, cancel: cancel, found: make(chan []string, 1)}
+	f.verifications.now = v
 	f.wishes.allowVerify(errVerifying)
 	f.status.update(func(s *Status) { s.Verifying = true })
 	v.done.Go(func() {
@@ -117,10 +135,10 @@ func (f *follower) findDifferences(ctx context.Context, tell func(rels []string)
 
 // endVerify gives a verification up that goes on.
 func (f *follower) endVerify() {
-	if v := f.verifying; v != nil {
+	if v := f.verifications.now; v != nil {
 		v.cancel()
 		v.done.Wait()
-		f.verifying = nil
+		f.verifications.now = nil
 		f.status.update(func(s *Status) { s.Verifying = false })
 	}
 }
@@ -128,7 +146,7 @@ func (f *follower) endVerify() {
 // verify goes on with a verification. The link must be at the end of the feed.
 func (f *follower) verify(ctx context.Context) error {
 	f.startVerify()
-	v := f.verifying
+	v := f.verifications.now
 	if v == nil {
 		return nil
 	}
@@ -156,12 +174,12 @@ func (f *follower) verify(ctx context.Context) error {
 }
 
 func (f *follower) finishVerify() {
-	v := f.verifying
+	v := f.verifications.now
 	f.endVerify()
-	f.verifyNext = time.Now().Add(f.verifyEvery*3/4 + rand.N(f.verifyEvery/2+1))
+	f.verifications.await()
 	f.wishes.allowVerify(nil)
 	if errors.Is(v.err, ErrNoPages) {
-		f.noSums = true
+		f.verifications.noSums = true
 		f.wishes.allowVerify(errNoVerify)
 	}
 	if v.err != nil {
@@ -189,7 +207,7 @@ func (f *follower) finishVerify() {
 // lookAgain takes a second look at the suspects. The number of the link's keys does not change
 // by what is put right: it tells of what the link wrote and deleted.
 func (f *follower) lookAgain(ctx context.Context) error {
-	v, s, l := f.verifying, f.scope, &f.ledger
+	v, s, l := f.verifications.now, f.scope, &f.ledger
 	var rels, names []string
 	for rel := range v.suspects {
 		if _, waits := f.feed.waiting[rel]; waits || !s.covers(rel) {
@@ -257,7 +275,7 @@ func (f *follower) lookAgain(ctx context.Context) error {
 // settleDifference counts a key that differs, and puts it right if that is wanted. Deletes
 // are left to the guard.
 func (f *follower) settleDifference(ctx context.Context, verdict verdict, c change) error {
-	v := f.verifying
+	v := f.verifications.now
 	switch verdict {
 	case keep, stranger:
 		return nil
