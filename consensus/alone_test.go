@@ -26,7 +26,7 @@ func TestServerAloneLeadsAtOnce(t *testing.T) {
 		}
 		return l
 	}
-	first := listen("127.0.0.1:0")
+	first := listen("127.21.9.1:0") // where nobody takes the port while the server is down
 	m := open(first)
 	if err := m.Bootstrap([]raft.Server{m.server}); err != nil {
 		t.Fatal(err)

@@ -29,12 +29,13 @@ type silence struct {
 	answered chan struct{}
 }
 
-// note takes down how the heartbeat of a term ended.
+// note takes down how the heartbeat of a term ended. raft goes on with those of an earlier
+// term as long as it waits in that term's name; they say nothing of this one's.
 func (h *heartbeats) note(id raft.ServerID, term uint64, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s, silent := h.silent[id]
-	if err != nil && silent && s.term == term {
+	if silent && (s.term > term || s.term == term && err != nil) {
 		return
 	}
 	if silent {
@@ -68,9 +69,9 @@ func isHeartbeat(r *raft.AppendEntriesRequest) bool {
 // awaitAnswer waits while the follower is silent, as long as patience lasts and this
 // server is not heard to have lost its leadership.
 func (t *networkTransport) awaitAnswer(id raft.ServerID, term uint64) {
-	changed := t.leaderChanged()
+	leading, changed := t.leading()
 	answered := t.beats.answered(id, term)
-	if answered == nil {
+	if answered == nil || !leading {
 		return
 	}
 	limit := time.NewTimer(patience)

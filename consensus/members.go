@@ -61,9 +61,21 @@ func (n *Node) remove(ctx context.Context, what string, is func(raft.Server) boo
 	return fmt.Errorf("remove server with %s: %w", what, ErrUnknownPeer)
 }
 
+// ErrSilent means that a server does not answer the leader.
+var ErrSilent = errors.New("the server does not answer heartbeats: choose another")
+
 // TransferLeadership hands the lead to a server that is up to date: to if its ID is
 // set, else to any. It returns when this one does not lead any more.
+//
+// A server that is silent is not asked ([ErrSilent]): raft takes no writes while it waits
+// for one that does not come.
 func (n *Node) TransferLeadership(ctx context.Context, to raft.Server) error {
+	if to.ID == "" {
+		to = n.heir()
+	}
+	if n.silent(to.ID) {
+		return fmt.Errorf("transfer leadership to %s at %s: %w", to.ID, to.Address, ErrSilent)
+	}
 	var f raft.Future
 	if to.ID == "" {
 		f = n.raft.LeadershipTransfer()
@@ -74,6 +86,20 @@ func (n *Node) TransferLeadership(ctx context.Context, to raft.Server) error {
 		return fmt.Errorf("transfer leadership: %w", n.leaderError(err))
 	}
 	return nil
+}
+
+// heir is the server that shall lead next, with an empty ID where raft's choice will do:
+// it looks at logs alone, and would as soon choose one that is silent.
+func (n *Node) heir() raft.Server {
+	voters, _ := n.voters()
+	answering := slices.DeleteFunc(slices.Clone(voters), func(s raft.Server) bool { return n.silent(s.ID) })
+	switch {
+	case len(answering) == len(voters):
+		return raft.Server{}
+	case len(answering) == 0:
+		return voters[0]
+	}
+	return answering[0]
 }
 
 // Stats are raft's own figures, as texts under raft's names.

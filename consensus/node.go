@@ -121,6 +121,8 @@ type Node struct {
 	snaps    raft.SnapshotStore
 	trans    raft.Transport
 	hangUp   func() error // ends what trans has under way; nil if trans was given
+	// silent tells whether a follower left the last heartbeat of this term unanswered.
+	silent func(raft.ServerID) bool
 
 	ctx    context.Context // ends with the node
 	cancel context.CancelFunc

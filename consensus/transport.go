@@ -19,6 +19,7 @@ const (
 )
 
 func (n *Node) openTransport(cfg Config) raft.Transport {
+	n.silent = func(raft.ServerID) bool { return false }
 	if cfg.Transport != nil {
 		if c, ok := cfg.Transport.(raft.WithClose); ok {
 			n.stops = append(n.stops, c.Close)
@@ -43,16 +44,21 @@ func (n *Node) openTransport(cfg Config) raft.Transport {
 		return err
 	}
 	n.stops = append(n.stops, n.hangUp)
-	return &networkTransport{NetworkTransport: trans, closed: ctx.Done(), leaderChanged: n.LeaderChanged}
+	own := &networkTransport{NetworkTransport: trans, closed: ctx.Done(), leading: func() (bool, <-chan struct{}) {
+		leading, _, changed := n.leadership.now()
+		return leading, changed
+	}}
+	n.silent = func(id raft.ServerID) bool { return own.beats.answered(id, n.raft.CurrentTerm()) != nil }
+	return own
 }
 
 // networkTransport is raft's own, mended: its pipelines cannot get stuck, and entries
 // wait for followers that are silent.
 type networkTransport struct {
 	*raft.NetworkTransport
-	beats         heartbeats
-	closed        <-chan struct{}
-	leaderChanged func() <-chan struct{} // closed at the next change
+	beats   heartbeats
+	closed  <-chan struct{}
+	leading func() (leading bool, changed <-chan struct{}) // changed is closed at the next change of leader
 }
 
 // ownedStreams remembers its connections, so that what raft does on them ends with the
