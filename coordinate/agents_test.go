@@ -17,29 +17,29 @@ import (
 )
 
 // nodes are the nodes of a datacenter whose coordinates n knows.
-func nodes(t *testing.T, n *lab.Node, dc string) []string {
+func nodes(t *testing.T, n *lab.Node, dc string) (names []string, err error) {
 	t.Helper()
 	all, _, err := n.API(t).Coordinate().Nodes(&api.QueryOptions{Datacenter: dc})
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	var names []string
 	for _, c := range all {
 		if !c.Coord.IsValid() || len(c.Coord.Vec) != 8 || c.Segment != "" {
 			t.Errorf("%s is at %+v", c.Node, c)
 		}
 		names = append(names, c.Node)
 	}
-	return names
+	return names, nil
 }
 
 func waitFor(t *testing.T, n *lab.Node, dc string, want ...string) {
 	t.Helper()
 	lab.Until(t, fmt.Sprintf("%s knows where %v are", n.Name, want), func() error {
-		if got := nodes(t, n, dc); !slices.Equal(got, want) {
-			return fmt.Errorf("it knows where %v are", got)
+		got, err := nodes(t, n, dc)
+		if err == nil && !slices.Equal(got, want) {
+			err = fmt.Errorf("it knows where %v are", got)
 		}
-		return nil
+		return err
 	})
 }
 
@@ -55,19 +55,22 @@ func TestEveryAgentTellsWhereItIs(t *testing.T) {
 	waitFor(t, abroad, "shanghai", "shanghai-c1", "shanghai-s1")
 	waitFor(t, client, "beijing", "beijing-s1")
 
-	places, err := client.API(t).Coordinate().Datacenters()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var seen []string
-	for _, dc := range places {
-		for _, c := range dc.Coordinates {
-			seen = append(seen, dc.AreaID+" "+dc.Datacenter+" "+c.Node)
+	lab.Until(t, "servers are known in both", func() error { // which takes a probe
+		places, err := client.API(t).Coordinate().Datacenters()
+		if err != nil {
+			return err
 		}
-	}
-	if want := []string{"wan shanghai shanghai-s1", "wan beijing beijing-s1"}; !slices.Equal(seen, want) {
-		t.Errorf("servers are known in %q", seen)
-	}
+		var seen []string
+		for _, dc := range places {
+			for _, c := range dc.Coordinates {
+				seen = append(seen, dc.AreaID+" "+dc.Datacenter+" "+c.Node)
+			}
+		}
+		if want := []string{"wan shanghai shanghai-s1", "wan beijing beijing-s1"}; !slices.Equal(seen, want) {
+			return fmt.Errorf("they are known in %q", seen)
+		}
+		return nil
+	})
 
 	server.Restart(t)
 	waitFor(t, client, "", "shanghai-c1", "shanghai-s1")

@@ -208,6 +208,7 @@ func TestALeaderLogsOncePerPeriodInBoundedEntries(t *testing.T) {
 		if err := d.tell("n0000", at(9)); err != nil { // to an earlier leadership
 			t.Fatal(err)
 		}
+		time.Sleep(time.Minute)
 		var leading sync.WaitGroup
 		ctx, stop := context.WithCancel(t.Context())
 		leading.Go(func() { d.Run(ctx, Period) })
@@ -235,6 +236,30 @@ func TestALeaderLogsOncePerPeriodInBoundedEntries(t *testing.T) {
 		if entries := d.AppliedIndex() - before; entries != 3 {
 			t.Errorf("%d entries were logged by a leader that was told nothing", entries-3)
 		}
+		stop()
+		leading.Wait()
+	})
+}
+
+// Agents tell a leader where they are before it has begun to work, and repeat it after
+// minutes only. What was said long before it led is another matter.
+func TestWhatIsToldJustBeforeALeadershipCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDC(t)
+		d.register("early", "long-ago")
+		if err := d.tell("long-ago", at(1)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if err := d.tell("early", at(2)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(Period / 2)
+		var leading sync.WaitGroup
+		ctx, stop := context.WithCancel(t.Context())
+		leading.Go(func() { d.Run(ctx, Period) })
+		time.Sleep(2 * Period)
+		d.expect(map[string]float64{"early": 2})
 		stop()
 		leading.Wait()
 	})
