@@ -47,10 +47,11 @@ func startAgent(t *testing.T) *api.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A write waits for a leader, and the agent registers itself right after it has one.
+	// A write waits for a leader. The node's check comes from that one, sooner or later than
+	// the rest of the node comes from the agent.
 	for index := uint64(0); ; {
-		node, meta, err := c.Catalog().Node("alpha", &api.QueryOptions{WaitIndex: index, WaitTime: time.Second})
-		if err == nil && node != nil {
+		checks, meta, err := c.Health().Node("alpha", &api.QueryOptions{WaitIndex: index, WaitTime: time.Second})
+		if err == nil && len(checks) > 0 {
 			return c
 		}
 		if err == nil {
