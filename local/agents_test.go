@@ -120,10 +120,13 @@ func client(t testing.TB, of *running, args ...string) *running {
 	return start(t, append([]string{"-node", "client", "-data-dir", t.TempDir(), "-retry-join", of.addr}, args...)...)
 }
 
+// patience bounds a failure: an agent that missed the first join tries again after 30 s.
+const patience = 2 * time.Minute
+
 // until waits for something to hold.
 func until(t testing.TB, what string, holds func() error) {
 	t.Helper()
-	deadline := time.Now().Add(45 * time.Second)
+	deadline := time.Now().Add(patience)
 	for {
 		err := holds()
 		if err == nil {

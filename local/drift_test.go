@@ -134,9 +134,12 @@ func TestChecksDecide(t *testing.T) {
 	healthOf(t, s, "shadow", "shadow", "passing")
 	<-healthy
 	healthy <- false
-	if e := healthOf(t, s, "web", "web", "critical"); len(e.Checks) != 3 {
-		t.Errorf("%+v", e.Checks)
-	}
+	until(t, "both checks and that of the node are there", func() error { // the leader brings the last
+		if e := healthOf(t, s, "web", "web", "critical"); len(e.Checks) != 3 {
+			return fmt.Errorf("%+v", e.Checks)
+		}
+		return nil
+	})
 	healthOf(t, s, "shadow", "shadow", "critical")
 	must(t, s.Agent().ServiceDeregister("web"))
 	healthOf(t, s, "shadow", "shadow", "critical")
