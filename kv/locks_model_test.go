@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -32,12 +33,12 @@ func TestNobodySeesALockWithoutItsSession(t *testing.T) {
 	d.node("n1")
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
-	looks := 0
+	var looks atomic.Int64
 	wg.Go(func() {
 		for {
 			ws := make(rpc.WatchSet)
 			v := d.Read(ws)
-			looks++
+			looks.Add(1)
 			if e, found := orphan(v); found {
 				t.Errorf("%s is held by a session that is gone", e.Key)
 				return
@@ -47,7 +48,8 @@ func TestNobodySeesALockWithoutItsSession(t *testing.T) {
 			}
 		}
 	})
-	for round := range 300 {
+	// The watcher may be given little time, and has to have looked for the test to show anything.
+	for round := 0; round < 300 || looks.Load() < 10 && !t.Failed(); round++ {
 		behavior := session.Release
 		if round%2 == 0 {
 			behavior = session.Delete
@@ -65,9 +67,6 @@ func TestNobodySeesALockWithoutItsSession(t *testing.T) {
 	}
 	cancel()
 	wg.Wait()
-	if looks < 10 {
-		t.Errorf("the watcher looked %d times: the test shows nothing", looks)
-	}
 }
 
 // The locks against a model, in random steps: who holds what, who is told, and what
