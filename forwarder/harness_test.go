@@ -107,9 +107,10 @@ func (b *backend) Serve(ctx context.Context, method string, decode func(rpc.Requ
 	return nil, rpc.FromWire("rpc: can't find method "+method, rpc.ReasonUnknownMethod)
 }
 
-// startBackend serves on a free port of loopback until the test ends.
+// startBackend serves on a free port of loopback until the test ends, at an address where
+// nobody else takes the port of one that was stopped.
 func startBackend(t testing.TB, name string) *backend {
-	return startBackendAt(t, name, "127.0.0.1:0")
+	return startBackendAt(t, name, "127.21.7.1:0")
 }
 
 func startBackendAt(t testing.TB, name, addr string) *backend {
