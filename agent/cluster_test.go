@@ -167,7 +167,7 @@ func (w *writers) end(t *testing.T, n *lab.Node) {
 }
 
 func TestLeaderLeavesAndRestartsWithoutAGap(t *testing.T) {
-	fed := lab.Start(t, lab.Servers("shanghai", 3), lab.Clients("shanghai", 1),
+	fed := lab.Start(t, lab.Servers("shanghai", 3), lab.Clients("shanghai", 1), lab.Steady(),
 		lab.Flags("-hcl", `autopilot { server_stabilization_time = "500ms" }`))
 	dc, client := fed.DC("shanghai"), fed.Node("shanghai-c1")
 	w := write(t, client, 4)

@@ -162,7 +162,7 @@ func TestLinksDoAsTheyAreTold(t *testing.T) {
 }
 
 func TestLinksFindWhatOthersWroteHere(t *testing.T) {
-	fed := lab.Start(t, lab.Servers("shanghai", 1), lab.Servers("beijing", 3))
+	fed := lab.Start(t, lab.Servers("shanghai", 1), lab.Servers("beijing", 3), lab.Steady()) // each leader counts anew
 	shanghai, beijing := fed.DC("shanghai"), fed.DC("beijing")
 	here, there := beijing.Below("config/"), shanghai.Below("config/")
 	there.Fill(t, 500, 20)

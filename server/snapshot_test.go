@@ -23,12 +23,30 @@ import (
 	"github.com/hanse-project/hanse/test/lab"
 )
 
+// archiving asks something of n's archives, again where an election or a pause of the
+// machine was in the way.
+func archiving(t *testing.T, n *lab.Node, method, query, body string) (a *lab.Answer) {
+	t.Helper()
+	lab.Until(t, method+" of a snapshot at "+n.Name, func() (err error) {
+		if a, err = n.Do(t.Context(), method, "/v1/snapshot"+query, body); err != nil {
+			t.Fatal(err)
+		}
+		switch rpc.Reason(a.Reason()) {
+		case rpc.ReasonNoLeader, rpc.ReasonNoRemoteLeader, rpc.ReasonUnknownOutcome,
+			rpc.ReasonNoLiveServer, rpc.ReasonBreakerOpen, rpc.ReasonTimeout, rpc.ReasonConnection:
+			return a.Err()
+		}
+		return nil
+	})
+	return a
+}
+
 // save takes an archive at n, of its own datacenter or of another.
 func save(t *testing.T, n *lab.Node, query string) []byte {
 	t.Helper()
-	a, err := n.Do(t.Context(), http.MethodGet, "/v1/snapshot"+query, "")
-	if err != nil || a.Status != http.StatusOK {
-		t.Fatalf("save at %s: %v %v", n.Name, a, err)
+	a := archiving(t, n, http.MethodGet, query, "")
+	if a.Status != http.StatusOK {
+		t.Fatalf("save at %s: %d %s", n.Name, a.Status, a.Body)
 	}
 	if a.Index() == 0 || a.Header.Get("X-Consul-Knownleader") != "true" || a.Header.Get("Content-Type") != "application/x-gzip" {
 		t.Errorf("save at %s has headers %v", n.Name, a.Header)
@@ -38,11 +56,7 @@ func save(t *testing.T, n *lab.Node, query string) []byte {
 
 func restore(t *testing.T, n *lab.Node, query string, text []byte) *lab.Answer {
 	t.Helper()
-	a, err := n.Do(t.Context(), http.MethodPut, "/v1/snapshot"+query, string(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return a
+	return archiving(t, n, http.MethodPut, query, string(text))
 }
 
 // where are the identity and the incarnation that n tells of a datacenter, and the

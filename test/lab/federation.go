@@ -81,6 +81,11 @@ func QuickGossip() Option {
 // Apart leaves it to the test to join the datacenters.
 func Apart() Option { return func(_ testing.TB, f *Federation) { f.apart = true } }
 
+// Steady has servers wait five times as long until they elect another leader: a pause of a
+// loaded machine is then no reason to. It is for tests that make requests once which a
+// change of leaders would fail.
+func Steady() Option { return Flags("-hcl", "performance { raft_multiplier = 5 }") }
+
 // New lays out a federation, of which nothing runs yet.
 func New(t testing.TB, options ...Option) *Federation {
 	t.Helper()

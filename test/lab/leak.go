@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// noLeaks fails the test if goroutines that were started during it are still there some
-// seconds after everything else was cleaned up.
+// noLeaks fails the test if goroutines that were started during it are still there long
+// after everything else was cleaned up.
 func noLeaks(t testing.TB) {
 	before := goroutinesByID()
 	t.Cleanup(func() {
@@ -18,7 +18,7 @@ func noLeaks(t testing.TB) {
 			return
 		}
 		var left []string
-		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(lookAgain) {
+		for deadline := time.Now().Add(patience); ; time.Sleep(lookAgain) {
 			left = left[:0]
 			for id, stack := range goroutinesByID() {
 				if _, old := before[id]; !old {

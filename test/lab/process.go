@@ -64,7 +64,7 @@ type process struct {
 }
 
 // stopWithin is how long an agent may take to stop, with a leave before it.
-const stopWithin = 20 * time.Second
+const stopWithin = time.Minute
 
 func (p *process) stop() error {
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
