@@ -60,9 +60,15 @@ func (s *syncBuffer) String() string {
 // start runs hanse with the arguments, and kills it when the test ends.
 func start(t *testing.T, args ...string) *process {
 	t.Helper()
-	p := &process{out: &syncBuffer{}}
-	p.cmd = exec.Command(os.Args[0], append([]string{"-test.run=^TestAsCommand$", "--"}, args...)...)
-	p.cmd.Env = append(os.Environ(), asHanse+"=1")
+	cmd := exec.Command(os.Args[0], append([]string{"-test.run=^TestAsCommand$", "--"}, args...)...)
+	cmd.Env = append(os.Environ(), asHanse+"=1")
+	return begin(t, cmd)
+}
+
+// begin starts a process, and kills it when the test ends.
+func begin(t *testing.T, cmd *exec.Cmd) *process {
+	t.Helper()
+	p := &process{cmd: cmd, out: &syncBuffer{}}
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -72,7 +78,7 @@ func start(t *testing.T, args ...string) *process {
 		p.cmd.Process.Kill()
 		p.waited()
 		if t.Failed() {
-			t.Logf("%s:\n%s", strings.Join(args, " "), p.out)
+			t.Logf("%s:\n%s", strings.Join(cmd.Args, " "), p.out)
 		}
 	})
 	return p
@@ -85,10 +91,13 @@ func (p *process) signal(t *testing.T, sig os.Signal) {
 	}
 }
 
+// patience is how long a test waits for anything. It bounds a failure and judges nothing.
+const patience = 3 * time.Minute
+
 // exit waits for the end and returns the exit code.
 func (p *process) exit(t *testing.T) int {
 	t.Helper()
-	timer := time.AfterFunc(time.Minute, func() { p.cmd.Process.Kill() })
+	timer := time.AfterFunc(patience, func() { p.cmd.Process.Kill() })
 	defer timer.Stop()
 	p.waited()
 	return p.cmd.ProcessState.ExitCode()
@@ -97,9 +106,9 @@ func (p *process) exit(t *testing.T) int {
 // await polls until the condition holds.
 func await(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !holds(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); !holds(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within a minute: %s", what)
+			t.Fatalf("not within %v: %s", patience, what)
 		}
 	}
 }
@@ -109,13 +118,23 @@ type dc struct {
 	name, addr string
 	process    *process
 	client     *api.Client
+	start      starter // of its agent and its daemons
 
 	metricsPort int // of its daemon, 0 for 9107
 }
 
+// starter runs hanse, as start does.
+type starter func(t *testing.T, args ...string) *process
+
 func startDC(t *testing.T, name, ip string, more ...string) *dc {
 	t.Helper()
-	d := &dc{name: name, addr: ip + ":8500"}
+	return starter(start).dc(t, name, ip, more...)
+}
+
+// dc starts a datacenter of one server.
+func (start starter) dc(t *testing.T, name, ip string, more ...string) *dc {
+	t.Helper()
+	d := &dc{name: name, addr: ip + ":8500", start: start}
 	d.process = start(t, append([]string{"agent", "-dev", "-datacenter", name, "-node", name + "-1", "-bind", ip, "-client", ip, "-log-level", "warn"}, more...)...)
 	var err error
 	if d.client, err = api.NewClient(&api.Config{Address: d.addr}); err != nil {
@@ -140,9 +159,9 @@ func twoDCs(t *testing.T) (source, sink *dc) {
 // joins waits until d reads the other datacenter.
 func (d *dc) joins(t *testing.T, other *dc) {
 	t.Helper()
-	if err := d.client.Agent().Join(strings.TrimSuffix(other.addr, ":8500"), true); err != nil {
-		t.Fatal(err)
-	}
+	await(t, d.name+" joins "+other.name, func() bool {
+		return d.client.Agent().Join(strings.TrimSuffix(other.addr, ":8500"), true) == nil
+	})
 	await(t, d.name+" reads "+other.name, func() bool {
 		_, _, err := d.client.KV().Get("x", &api.QueryOptions{Datacenter: other.name})
 		return err == nil
@@ -209,7 +228,7 @@ func (d *dc) replicateOnce(t *testing.T, args ...string) (exit int, output strin
 // replicate starts the daemon, with metrics, and waits until it is in step.
 func (d *dc) replicate(t *testing.T, args ...string) *process {
 	t.Helper()
-	p := start(t, append([]string{"replicate", "-http-addr", d.addr, "-metrics-addr", d.metrics()}, args...)...)
+	p := d.start(t, append([]string{"replicate", "-http-addr", d.addr, "-metrics-addr", d.metrics()}, args...)...)
 	await(t, "the daemon is in step", func() bool { return strings.Contains(p.out.String(), "in step") })
 	return p
 }

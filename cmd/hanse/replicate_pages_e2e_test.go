@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"os/exec"
 	"runtime"
 	"strconv"
 	"strings"
@@ -11,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/hashicorp/consul/api"
+
+	"github.com/hanse-project/hanse/test/lab"
 )
 
 // peakMemory is the most that the process has had in memory, in bytes.
@@ -39,7 +42,11 @@ func TestReplicateNeedsNoMemoryForKeys(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("reads /proc")
 	}
-	source, sink := twoDCs(t)
+	net := freeNet(t)
+	// The race detector would take memory and time of its own.
+	built := starter(func(t *testing.T, args ...string) *process { return begin(t, exec.Command(lab.Binary(t), args...)) })
+	source, sink := built.dc(t, "shanghai", net+".1"), built.dc(t, "beijing", net+".2")
+	sink.joins(t, source)
 	const few, many = 2000, 200_000
 	source.fill(t, "few/", few)
 	source.fill(t, "many/", many)
