@@ -131,7 +131,7 @@ func TestReplicateGoesOnWithinADeletedTree(t *testing.T) {
 		return len(names)
 	}
 	for n := gone; n > 0; {
-		p := start(t, "replicate", "-http-addr", sink.addr, "-prefix", feedLink, "-lock=false")
+		p := start(t, "replicate", "-http-addr", sink.behindTurnstile(t, 10), "-prefix", feedLink, "-lock=false")
 		was := n
 		await(t, "some more deletes arrive", func() bool { n = left(); return n < was })
 		p.signal(t, syscall.SIGKILL)
