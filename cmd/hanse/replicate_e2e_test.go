@@ -197,29 +197,46 @@ func (d *dc) put(t *testing.T, key, value string, flags uint64) {
 // fill puts n keys by transactions.
 func (d *dc) fill(t *testing.T, prefix string, n int) {
 	t.Helper()
+	if err := d.tryFill(prefix, n); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// tryFill is fill where an error is no surprise. It may be repeated.
+func (d *dc) tryFill(prefix string, n int) error {
 	for i := 0; i < n; {
 		var ops api.KVTxnOps
 		for ; i < n && len(ops) < 128; i++ {
 			ops = append(ops, &api.KVTxnOp{Verb: api.KVSet, Key: fmt.Sprintf("%s%05d", prefix, i), Value: fmt.Appendf(nil, "value %d", i)})
 		}
 		if ok, answer, _, err := d.client.KV().Txn(ops, nil); err != nil || !ok {
-			t.Fatal(err, answer)
+			return fmt.Errorf("%w, %+v", err, answer)
 		}
 	}
+	return nil
 }
 
 // contents are the keys below prefix, without it.
 func (d *dc) contents(t *testing.T, prefix string) map[string]string {
 	t.Helper()
-	pairs, _, err := d.client.KV().List(prefix, &api.QueryOptions{RequireConsistent: true})
+	all, err := d.tryContents(prefix)
 	if err != nil {
 		t.Fatal(err)
+	}
+	return all
+}
+
+// tryContents is contents where an error is no surprise.
+func (d *dc) tryContents(prefix string) (map[string]string, error) {
+	pairs, _, err := d.client.KV().List(prefix, &api.QueryOptions{RequireConsistent: true})
+	if err != nil {
+		return nil, err
 	}
 	all := map[string]string{}
 	for _, p := range pairs {
 		all[strings.TrimPrefix(p.Key, prefix)] = fmt.Sprintf("%d:%s", p.Flags, p.Value)
 	}
-	return all
+	return all, nil
 }
 
 // replicateOnce runs the command to its end.
