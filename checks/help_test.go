@@ -31,6 +31,21 @@ func try(t *testing.T, reach Reach, def Definition) (result, output string) {
 	return probe(ctx)
 }
 
+// until makes a turn that its timeout is to end, with four times as much of that each time,
+// until the turn came far enough before: a busy machine may need a while for its beginning.
+func until(t *testing.T, timeout time.Duration, turn func(timeout time.Duration) error) {
+	t.Helper()
+	for {
+		err := turn(timeout)
+		if err == nil {
+			return
+		}
+		if timeout *= 4; timeout > 2*time.Minute {
+			t.Fatal(err)
+		}
+	}
+}
+
 // expect fails unless a check ended as it should, with an output that begins so.
 func expect(t *testing.T, result, output, wantResult, wantOutput string) {
 	t.Helper()
@@ -46,23 +61,16 @@ func trusting(server *httptest.Server) Reach {
 	return Reach{TLS: func() *tls.Config { return &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12} }}
 }
 
-// refused is an address at which nobody listens.
+// refused is an address at which nobody listens, or can: it is our end of a connection to
+// somewhere else.
 func refused(t *testing.T, network string) string {
 	t.Helper()
-	if network == "udp" {
-		conn, err := net.ListenPacket("udp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		return conn.LocalAddr().String()
-	}
-	ln, err := net.Listen(network, "127.0.0.1:0")
+	conn, err := net.Dial(network, silent(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ln.Close()
-	return ln.Addr().String()
+	t.Cleanup(func() { conn.Close() })
+	return conn.LocalAddr().String()
 }
 
 // silent is an address where connections are taken and nothing is said.

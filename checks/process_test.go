@@ -20,15 +20,19 @@ func sh(script string) Definition {
 // pidIn reads the process number that a script wrote into a file.
 func pidIn(t *testing.T, file string) int {
 	t.Helper()
-	raw, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(raw)))
+	pid, err := readPID(file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return pid
+}
+
+func readPID(file string) (int, error) {
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(strings.TrimSpace(string(raw)))
 }
 
 // runs tells whether a process runs. One that is dead and not yet reaped does not.
@@ -111,30 +115,46 @@ func TestScriptThatHangsIsKilledWithItsGroup(t *testing.T) {
 			t.Parallel()
 			file := filepath.Join(t.TempDir(), "pid")
 			def := sh(fmt.Sprintf(script, file))
-			def.Timeout = 500 * time.Millisecond
-			result, output := try(t, Reach{}, def)
-			expect(t, result, output, Critical, "Timed out (500ms) running check: ")
-			if !strings.Contains(name, "flood") && !strings.HasSuffix(output, "begun\n") {
-				t.Errorf("output %q has not what the script said", output)
-			}
-			if len(output) > DefaultOutputMaxSize+200 {
-				t.Errorf("%d bytes were kept", len(output))
-			}
-			awaitEnd(t, pidIn(t, file))
+			until(t, 500*time.Millisecond, func(timeout time.Duration) error {
+				def.Timeout = timeout
+				result, output := try(t, Reach{}, def)
+				pid, err := readPID(file)
+				if err != nil {
+					return fmt.Errorf("the script did not begin in %v: %w", timeout, err)
+				}
+				expect(t, result, output, Critical, fmt.Sprintf("Timed out (%v) running check: ", timeout))
+				if len(output) > DefaultOutputMaxSize+200 {
+					t.Errorf("%d bytes were kept", len(output))
+				}
+				awaitEnd(t, pid)
+				if !strings.Contains(name, "flood") && !strings.HasSuffix(output, "begun\n") {
+					t.Errorf("output %q has not what the script said", output)
+				}
+				return nil
+			})
 		})
 	}
 }
 
 func TestScriptThatEscapesItsGroupHoldsUpNobody(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "pid")
-	def := sh(fmt.Sprintf("echo $$ > %s; exec sleep 600", file))
+	def := sh(fmt.Sprintf("echo $$ > %s; exec sleep 600", file)) // it writes soon, or never
 	def.Args = append([]string{"setsid", "-f"}, def.Args...)
-	def.Timeout = 300 * time.Millisecond
-	result, output := try(t, Reach{}, def)
-	expect(t, result, output, Critical, "Timed out (300ms) running check")
-	pid := pidIn(t, file)
-	_ = syscall.Kill(pid, syscall.SIGKILL) // what this test started
-	awaitEnd(t, pid)
+	until(t, 300*time.Millisecond, func(timeout time.Duration) error {
+		def.Timeout = timeout
+		result, output := try(t, Reach{}, def)
+		expect(t, result, output, Critical, fmt.Sprintf("Timed out (%v) running check", timeout))
+		pid, err := readPID(file)
+		for patience := time.Now().Add(10 * time.Second); err != nil && time.Now().Before(patience); pid, err = readPID(file) {
+			time.Sleep(5 * time.Millisecond)
+		}
+		if err != nil {
+			return fmt.Errorf("the script did not escape in %v: %w", timeout, err)
+		}
+		_ = syscall.Kill(pid, syscall.SIGKILL) // what this test started
+		awaitEnd(t, pid)
+		return nil
+	})
 }
 
 func TestDaemonOfAScriptLives(t *testing.T) {
