@@ -378,13 +378,15 @@ func (o *old) Call(ctx context.Context, m *rpc.Info, req rpc.Request, newReply f
 func TestASlowDatacenterHoldsUpNobody(t *testing.T) {
 	w := newWorld(t, "dc1", "dc2")
 	w["dc1"].register(t, instance("n", "10.0.0.1", "web", 80))
-	hanging := make(chan struct{}, 1)
+	hanging, overtaken := make(chan struct{}, 1), make(chan struct{})
+	overtake := sync.OnceFunc(func() { close(overtaken) })
 	w["dc1"].before(func(ctx context.Context, dc string, _ *rpc.Info, _ rpc.Request) error {
 		if dc != "dc2" {
 			return nil
 		}
 		hanging <- struct{}{}
 		<-ctx.Done()
+		<-overtaken // however late the quick answer is read
 		return context.Cause(ctx)
 	})
 	f := serve(t, w["dc1"], nil)
@@ -393,6 +395,10 @@ func TestASlowDatacenterHoldsUpNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
+	defer overtake() // in any case
+	if err := conn.SetDeadline(time.Now().Add(2 * patience)); err != nil {
+		t.Fatal(err)
+	}
 	slow, quick := question("web.service.dc2.consul.", dns.TypeA), question("web.service.consul.", dns.TypeA)
 	if err := conn.WriteMsg(slow); err != nil {
 		t.Fatal(err)
@@ -410,6 +416,7 @@ func TestASlowDatacenterHoldsUpNobody(t *testing.T) {
 		if reply.Id != want.Id {
 			t.Fatalf("%s was answered out of its turn", reply.Question[0].Name)
 		}
+		overtake()
 		if want == slow {
 			expect(t, reply, dns.RcodeServerFailure)
 		}
