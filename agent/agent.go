@@ -159,7 +159,7 @@ func (a *Agent) openDataDir() (*consensus.DirLock, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.parts.add("lock of the data directory", time.Second, lock.Unlock)
+	a.parts.add("lock of the data directory", shortly, lock.Unlock)
 	return lock, nil
 }
 
@@ -178,7 +178,7 @@ func (a *Agent) openMetrics() error {
 	if err != nil {
 		return err
 	}
-	a.parts.add("metrics", time.Second, func() error { release(); return nil })
+	a.parts.add("metrics", shortly, func() error { release(); return nil })
 	return nil
 }
 
@@ -193,7 +193,7 @@ func (a *Agent) writePIDFile() error {
 	if err := os.WriteFile(path, fmt.Appendf(nil, "%d", os.Getpid()), 0o644); err != nil {
 		return fmt.Errorf("write pid_file: %w", err)
 	}
-	a.parts.add("pid file", time.Second, func() error {
+	a.parts.add("pid file", shortly, func() error {
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -204,14 +204,14 @@ func (a *Agent) writePIDFile() error {
 
 // The time that each running part has to end. What it is for is said where it runs.
 const (
-	httpWithin  = httpDrain + time.Second
-	dnsWithin   = 2 * time.Second
+	// shortly is for what ends at once: calls in flight, for example, end with their context.
+	// It is there for what is stuck, and nobody is late who was held up by a machine that
+	// stood still for a second or two.
+	shortly     = 5 * time.Second
+	httpWithin  = httpDrain + shortly
 	localWithin = 5 * time.Second
 	watchWithin = 5 * time.Second
 	execWithin  = 5 * time.Second
-	// coordinateWithin is for a call in flight, which ends with its context.
-	coordinateWithin = time.Second
-	joinWithin       = 2 * time.Second
 	// roleWithin is for handing over the lead, for the log, and for calls under way.
 	roleWithin   = 15 * time.Second
 	cacheWithin  = 5 * time.Second
@@ -226,16 +226,16 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.parts.run("the agent's role", roleWithin, a.fail, a.role.Run)
 	a.parts.run("cache", cacheWithin, a.fail, a.cache.Run)
 	a.parts.run("certificates of services", leavesWithin, a.fail, a.leaves.Run)
-	a.parts.run("joining", joinWithin, a.fail, a.join)
+	a.parts.run("joining", shortly, a.fail, a.join)
 	a.parts.run("services and checks", localWithin, a.fail, a.presence.keep(a.local.Run))
 	if !a.cfg.DisableCoordinates {
-		a.parts.run("the coordinate", coordinateWithin, a.fail, a.sender().Run)
+		a.parts.run("the coordinate", shortly, a.fail, a.sender().Run)
 	}
 	if a.exec != nil {
 		a.parts.run("remote execution", execWithin, a.fail, a.exec.Run)
 	}
 	a.parts.run("HTTP", httpWithin, a.fail, a.http.run)
-	a.parts.run("DNS", dnsWithin, a.fail, a.dns.run)
+	a.parts.run("DNS", shortly, a.fail, a.dns.run)
 	a.parts.run("watches", watchWithin, a.fail, a.runWatches)
 	a.log.Info("Started agent", "server", a.cfg.Server, "datacenter", a.cfg.Datacenter, "node", a.cfg.NodeName)
 	<-a.stopping.Done()

@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"net"
-	"time"
 
 	"github.com/hanse-project/hanse/acltoken"
 	"github.com/hanse-project/hanse/config"
@@ -25,7 +24,7 @@ func (a *Agent) openDNS() error {
 		Token: func() string { return a.tokens.For(acltoken.DNS) }, TranslateWAN: cfg.TranslateWANAddr, Settings: dnsSettings(cfg), Log: a.log.Named("dns"), Registerer: a.metrics,
 	})}
 	a.dns = f
-	a.parts.add("DNS ports", time.Second, func() error {
+	a.parts.add("DNS ports", shortly, func() error {
 		for _, conn := range f.packets {
 			conn.Close() // the server closed those it served
 		}

@@ -48,7 +48,7 @@ func (a *Agent) openHTTP() error {
 	f := &httpFaces{log: a.log.Named("http"), inside: newInsideListener()}
 	f.requests = f.inside.transport()
 	a.http = f
-	a.parts.add("HTTP ports", time.Second, func() error {
+	a.parts.add("HTTP ports", shortly, func() error {
 		for _, ln := range f.listeners {
 			ln.Close() // the server closed those it served
 		}

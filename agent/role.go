@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
-	"time"
 
 	autopilot "github.com/hashicorp/raft-autopilot"
 
@@ -46,7 +45,7 @@ func (a *Agent) openServer(lock *consensus.DirLock) error {
 	if err != nil {
 		return err
 	}
-	a.parts.add("server port", time.Second, func() error { port.Close(); return nil }) // the server closed it, if it ran
+	a.parts.add("server port", shortly, func() error { port.Close(); return nil }) // the server closed it, if it ran
 	tags := gossip.ServerTags{
 		Port: port.Addr().(*net.TCPAddr).Port, Bootstrap: cfg.Bootstrap, Expect: cfg.BootstrapExpect,
 		ReadReplica: cfg.ReadReplica, UseTLS: a.certs.rpc.Server() != nil,
@@ -118,7 +117,7 @@ func (a *Agent) openLAN(tags *gossip.ServerTags) (err error) {
 	if err != nil {
 		return err
 	}
-	a.parts.add("LAN gossip", 5*time.Second, a.lan.Shutdown)
+	a.parts.add("LAN gossip", shortly, a.lan.Shutdown)
 	return nil
 }
 
@@ -133,7 +132,7 @@ func (a *Agent) openWAN(tags gossip.ServerTags) (err error) {
 	if err != nil {
 		return err
 	}
-	a.parts.add("WAN gossip", 5*time.Second, a.wan.Shutdown)
+	a.parts.add("WAN gossip", shortly, a.wan.Shutdown)
 	return nil
 }
 
