@@ -139,6 +139,11 @@ func populate(t *testing.T, s *Server) world {
 		next.MinQueryIndex = known.Index
 		known = do(&coordinate.ListNodes.Info, next).(*coordinate.Coordinates)
 	}
+	for own := (&catalog.IndexedHealthChecks{}); len(own.HealthChecks) == 0; { // the leader notes its own node a moment later, too
+		next := &catalog.NodeSpecificRequest{Node: "public-server"}
+		next.MinQueryIndex = own.Index
+		own = do(&catalog.NodeChecks.Info, next).(*catalog.IndexedHealthChecks)
+	}
 	for _, name := range []string{"public-service", "secret-service"} {
 		do(&entry.Apply.Info, &entry.ApplyRequest{Entry: defaults(name)})
 	}
