@@ -182,7 +182,7 @@ func TestConflictingExpectationsElectNobody(t *testing.T) {
 }
 
 func TestCatalogFollowsGossip(t *testing.T) {
-	fed := lab.Start(t, lab.Servers("shanghai", 3), lab.Clients("shanghai", 2), lab.QuickGossip())
+	fed := lab.Start(t, lab.Servers("shanghai", 3), lab.Clients("shanghai", 2), lab.QuickGossip(), lab.Steady())
 	dc, c1, c2 := fed.DC("shanghai"), fed.Node("shanghai-c1"), fed.Node("shanghai-c2")
 	service := func(n *lab.Node) {
 		t.Helper()
