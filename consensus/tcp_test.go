@@ -39,7 +39,7 @@ func noGoroutines(t testing.TB) {
 	t.Helper()
 	buf := make([]byte, 1<<20)
 	var left []string
-	for range 100 {
+	for range 3000 {
 		left = left[:0]
 		for g := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
 			if strings.Contains(g, "hashicorp/raft") || strings.Contains(g, "consensus.(*") {
