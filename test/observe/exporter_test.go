@@ -18,7 +18,7 @@ import (
 // What dashboards and alerts of others chart comes from this exporter.
 func TestTheExporterOfOthersShowsTheDatacenter(t *testing.T) {
 	exporter := programs.Built(t, programs.ConsulExporter)
-	fed := lab.Start(t, lab.Processes(), lab.Servers("shanghai", 3), lab.Clients("shanghai", 1))
+	fed := lab.Start(t, lab.Processes(), keepServers, lab.Servers("shanghai", 3), lab.Clients("shanghai", 1))
 	agent := fed.Node("shanghai-c1")
 	fed.DC("shanghai").Put(t, "limits/web", "20")
 	register := func(status string) {

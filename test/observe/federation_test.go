@@ -25,12 +25,24 @@ func beside(fed *lab.Federation, n, port int) string {
 	return fmt.Sprintf("%s.%d:%d", ip[:strings.LastIndexByte(ip, '.')], n, port)
 }
 
-// replicate keeps config/ of shanghai in beijing. It returns where its metrics are.
+// keepServers has a dead server stay in sight as a failed one: otherwise it is cleaned up
+// with the next round of autopilot, which may be the moment after.
+var keepServers = lab.Flags("-hcl", "autopilot { cleanup_dead_servers = false }")
+
+// replicate keeps config/ of shanghai in beijing. It returns where its metrics are, once
+// they are there.
 func replicate(t *testing.T, fed *lab.Federation) (p *programs.Process, metrics string) {
 	t.Helper()
 	metrics = beside(fed, 200, 19107)
 	p = programs.Start(t, lab.Binary(t), nil, "replicate", "-http-addr="+fed.Node("beijing-c1").Addr(lab.HTTPPort),
 		"-prefix=config/@shanghai", "-verify-interval=1s", "-metrics-addr="+metrics)
+	lab.Until(t, "the replicator shows its metrics", func() error {
+		resp, err := http.Get("http://" + metrics + "/metrics")
+		if err == nil {
+			err = resp.Body.Close()
+		}
+		return err
+	})
 	return p, metrics
 }
 
@@ -88,7 +100,7 @@ func addresses(nodes []*lab.Node, servers bool) (out []string) {
 }
 
 func TestDashboardAndAlertsShowALiveFederation(t *testing.T) {
-	fed := lab.Start(t, lab.Processes(), lab.QuickGossip(), lab.Flags("-hcl", "autopilot { cleanup_dead_servers = false }"),
+	fed := lab.Start(t, lab.Processes(), lab.QuickGossip(), keepServers,
 		lab.Servers("shanghai", 3), lab.Clients("shanghai", 1), lab.Servers("beijing", 1), lab.Clients("beijing", 1))
 	shanghai, beijing := fed.DC("shanghai"), fed.DC("beijing")
 	link, linkMetrics := replicate(t, fed)

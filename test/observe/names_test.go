@@ -130,7 +130,7 @@ func TestAgentsShowWhatIsDocumented(t *testing.T) {
 			t.Errorf("a client agent does not show %s", name)
 		}
 	}
-	t.Run("an agent's JSON is what Consul's client reads", func(t *testing.T) { checkJSON(t, shanghai.Leader(t)) })
+	t.Run("an agent's JSON is what Consul's client reads", func(t *testing.T) { checkJSON(t, shanghai) })
 
 	// A leader that was frozen has lost its lead when it goes on.
 	old := shanghai.Leader(t)
@@ -180,13 +180,13 @@ func checkNumbers(t *testing.T, who string, family *dto.MetricFamily) {
 	}
 }
 
-func checkJSON(t *testing.T, n *lab.Node) {
+func checkJSON(t *testing.T, dc *lab.DC) {
 	t.Helper()
-	if body := n.Get(t, "/v1/agent/metrics").Body; !bytes.Contains(body, []byte(`"Points":[]`)) {
+	if body := dc.Leader(t).Get(t, "/v1/agent/metrics").Body; !bytes.Contains(body, []byte(`"Points":[]`)) {
 		t.Errorf("no empty list of points in %s", body)
 	}
 	lab.Until(t, "the last ten seconds have counters and samples", func() error {
-		info, err := n.API(t).Agent().Metrics()
+		info, err := dc.Leader(t).API(t).Agent().Metrics() // whoever that is now
 		if err != nil {
 			return err
 		}
