@@ -54,10 +54,10 @@ func TestNginxFollowsInstancesThroughConsulTemplate(t *testing.T) {
 			server { listen FRONT; location / { proxy_pass http://app; proxy_connect_timeout 2s; } }
 		}`))
 	programs.Start(t, nginx, nil, "-p", dir, "-e", "stderr", "-c", conf)
+	serves(t, front) // by nobody; before that it can be told nothing, and consul-template gives up if it cannot
 	programs.Start(t, template, beside(agent), "-template="+dir+"/upstreams.ctmpl:"+dir+"/upstreams.conf:"+
 		nginx+" -p "+dir+" -e stderr -c "+conf+" -s reload", "-log-level=warn", "-consul-retry-max-backoff=1s")
 
-	serves(t, front) // nobody
 	register := func(n *lab.Node, id, status string) {
 		t.Helper()
 		if err := n.API(t).Agent().ServiceRegister(&api.AgentServiceRegistration{
