@@ -63,15 +63,15 @@ func TestWatchesAcrossDatacentersWakeForTheirOwnOnly(t *testing.T) {
 	for name, w := range watches {
 		select {
 		case a := <-answers[name]:
-			t.Errorf("%s woke for what it does not watch: %d %s", name, a.Status, a.Body)
+			t.Errorf("%s woke for what it does not watch: %+v", name, a)
 			continue
 		default:
 		}
 		beijing.Put(t, w.own, "woken")
 		select {
 		case a := <-answers[name]:
-			if a.Status != http.StatusOK || a.Index() <= indexes[name] {
-				t.Errorf("%s: status %d, index %d after %d", name, a.Status, a.Index(), indexes[name])
+			if a == nil || a.Status != http.StatusOK || a.Index() <= indexes[name] {
+				t.Errorf("%s: %+v after index %d", name, a, indexes[name])
 			}
 		case <-time.After(time.Minute):
 			t.Errorf("%s did not wake for %s within a minute", name, w.own)
