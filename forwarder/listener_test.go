@@ -90,6 +90,39 @@ func TestPlainConnectionCarriesCallsOneAfterAnother(t *testing.T) {
 	plainCall(t, conn, r, echo.Name, text("the connection stays usable"))
 }
 
+func TestCallThatEndsWithItsServerHasNoAnswer(t *testing.T) {
+	b := &backend{name: "b1", abandoned: make(chan struct{}, 1)}
+	l := NewListener(ListenerConfig{Dispatcher: b})
+	near, far := net.Pipe()
+	defer near.Close()
+	if err := near.SetDeadline(time.Now().Add(patienceOfTests)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		defer far.Close()
+		l.serveStream(ctx, far)
+	})
+	m := newMessage()
+	h := header{seq: 7, method: wait.Name}
+	m.head = h.appendRequest(m.head[:0])
+	if err := m.encodeBody(text("")); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.write(near, patienceOfTests); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the call waits", func() bool { return b.waiting.Load() == 1 })
+	cancel()
+	if n, err := near.Read(make([]byte, 1)); n > 0 || err != io.EOF {
+		t.Errorf("the caller reads %d bytes, %v", n, err)
+	}
+	near.Close()
+	serving.Wait()
+}
+
 func TestCallsThatCannotBeReadEndTheStream(t *testing.T) {
 	b := startBackend(t, "b1")
 	for name, c := range map[string]struct {

@@ -147,6 +147,11 @@ func (s *served) answer(ctx context.Context, m *message, h header) bool {
 	if !unwatch() {
 		return false
 	}
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		// The call ended with this server, not by what it asks. The caller finds its
+		// connection closed, and repeats elsewhere what may be repeated.
+		return false
+	}
 	unknown := errors.Is(err, rpc.ErrUnknownMethod) || errors.Is(err, rpc.ErrUnknownService)
 	return s.reply(m, back, reply, err) && garbled == nil && !unknown
 }
