@@ -24,7 +24,8 @@ func execCluster(t *testing.T) *api.Client {
 	net := freeNet(t)
 	const on = "disable_remote_exec = false"
 	agent := func(name, ip, dc string, args ...string) {
-		start(t, append([]string{"agent", "-dev", "-node", name, "-datacenter", dc, "-bind", ip, "-client", ip, "-log-level", "info"}, args...)...)
+		start(t, append([]string{"agent", "-dev", "-node", name, "-datacenter", dc, "-bind", ip, "-client", ip, "-log-level", "info",
+			"-retry-interval", "1s", "-retry-interval-wan", "1s"}, args...)...)
 	}
 	agent("one", net+".1", "shanghai", "-hcl", on)
 	agent("two", net+".2", "shanghai", "-server=false", "-retry-join", net+".1", "-hcl", on, "-hcl", `service { name = "web", tags = ["v1"] }`)
@@ -53,7 +54,7 @@ func execCluster(t *testing.T) *api.Client {
 }
 
 // wait gives nodes of a busy machine the time to be heard.
-const wait = "-wait=3s"
+const wait = "-wait=8s"
 
 func TestExec(t *testing.T) {
 	client := execCluster(t)
@@ -106,7 +107,7 @@ func TestExec(t *testing.T) {
 			stdout: "    two: #!/usr/bin/env cat\n    two: the script\n==> two: finished with exit code 0\n1 / 1 node(s) completed / acknowledged\n"},
 		"another datacenter": {args: []string{"-datacenter=beijing", wait, "echo", "here"},
 			stdout: "    far: here\n==> far: finished with exit code 0\n1 / 1 node(s) completed / acknowledged\n"},
-		"longer than the wait": {args: []string{"-node=^two$", "-wait=2s", "sleep 5; echo done"},
+		"longer than the wait": {args: []string{"-node=^two$", "-wait=5s", "sleep 11; echo done"},
 			stdout: "    two: done\n==> two: finished with exit code 0\n1 / 1 node(s) completed / acknowledged\n"},
 	} {
 		t.Run(name, func(t *testing.T) {

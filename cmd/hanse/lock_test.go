@@ -75,7 +75,7 @@ func TestLock(t *testing.T) {
 			{args: "-pass-stdin cli/lock cat", stdin: "from us", out: "from us"},
 			{args: "cli/lock cat", stdin: "from us"},
 			{args: "-n=2 cli/lock echo slot", out: "slot\n"},
-			{args: "-verbose -try=5s -timeout=1h cli/lock true", out: "Setting up lock at path: cli/lock/.lock\nAttempting lock acquisition\nStarting handler 'true'\nCleanup succeeded\n"},
+			{args: "-verbose -try=1m -timeout=1h cli/lock true", out: "Setting up lock at path: cli/lock/.lock\nAttempting lock acquisition\nStarting handler 'true'\nCleanup succeeded\n"},
 			{args: "-verbose -n=3 cli/lock true", out: "Setting up semaphore (limit 3) at prefix: cli/lock\nAttempting lock acquisition\nStarting handler 'true'\nCleanup succeeded\n"},
 			{args: "cli/lock", err: "Key prefix and child command must be specified\n", exit: 1},
 			{args: "-n=0 cli/lock true", err: "Lock holder limit must be positive\n", exit: 1},
@@ -128,7 +128,7 @@ func TestLock(t *testing.T) {
 		if _, err, exit := hanse(t, "", "lock", "-n=3", "slots", "true"); exit != 1 || !strings.Contains(err, "Lock acquisition failed") {
 			t.Errorf("another number: %d, %q", exit, err)
 		}
-		if _, err, exit := hanse(t, "", "lock", "-try=1s", "slots", "true"); exit != 1 || !strings.Contains(err, api.ErrLockConflict.Error()) {
+		if _, err, exit := hanse(t, "", "lock", "-try=1m", "slots", "true"); exit != 1 || !strings.Contains(err, api.ErrLockConflict.Error()) {
 			t.Errorf("a lock where a semaphore is: %d, %q", exit, err)
 		}
 		for _, r := range held {
