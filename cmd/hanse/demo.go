@@ -145,10 +145,11 @@ func (d *demo) elected(ctx context.Context, dc string) (string, error) {
 // federate joins the WAN pool through one server on each side: they bring the others.
 func (d *demo) federate(ctx context.Context) (string, error) {
 	from, to := d.server(demoShanghai, 1), d.server(demoBeijing, 1)
-	if err := from.api.Agent().Join(to.address(portWAN), true); err != nil {
+	err := d.await(ctx, func(*api.QueryOptions) error { return from.api.Agent().Join(to.address(portWAN), true) })
+	if err != nil {
 		return "", err
 	}
-	err := d.await(ctx, func(q *api.QueryOptions) error {
+	err = d.await(ctx, func(q *api.QueryOptions) error {
 		for _, a := range d.agents {
 			for _, dc := range []string{demoShanghai, demoBeijing} {
 				q.Datacenter = dc
@@ -175,10 +176,9 @@ var demoKeys = []struct{ key, value string }{
 	{"config/feature/checkout", "off"},
 }
 
-func (d *demo) seed(context.Context) (string, error) {
-	kv := d.client(demoShanghai).api.KV()
+func (d *demo) seed(ctx context.Context) (string, error) {
 	for _, k := range demoKeys {
-		if _, err := kv.Put(&api.KVPair{Key: k.key, Value: []byte(k.value)}, nil); err != nil {
+		if err := d.put(ctx, d.client(demoShanghai).api, k.key, k.value); err != nil {
 			return "", err
 		}
 	}
@@ -189,7 +189,11 @@ func (d *demo) seed(context.Context) (string, error) {
 func (d *demo) replicate(ctx context.Context) (string, error) {
 	agent := d.client(demoBeijing).api
 	settings := map[string]any{"source_datacenter": demoShanghai, "prefix": "config/"}
-	if _, err := agent.Raw().Write("/v1/replicate/links", settings, nil, new(api.WriteOptions).WithContext(ctx)); err != nil {
+	err := d.await(ctx, func(q *api.QueryOptions) error {
+		_, err := agent.Raw().Write("/v1/replicate/links", settings, nil, new(api.WriteOptions).WithContext(q.Context()))
+		return err
+	})
+	if err != nil {
 		return "", err
 	}
 	for _, k := range demoKeys {
@@ -204,11 +208,15 @@ func (d *demo) replicate(ctx context.Context) (string, error) {
 func (d *demo) proof(ctx context.Context) (string, error) {
 	agent := d.client(demoBeijing).api
 	const key, value = "config/limit", "21"
-	there := &api.WriteOptions{Datacenter: demoShanghai}
-	if _, err := agent.KV().Put(&api.KVPair{Key: key, Value: []byte(value)}, there.WithContext(ctx)); err != nil {
+	if err := d.put(ctx, agent, key, value); err != nil {
 		return "", err
 	}
-	got, _, err := agent.KV().Get(key, (&api.QueryOptions{Datacenter: demoShanghai}).WithContext(ctx))
+	var got *api.KVPair
+	err := d.await(ctx, func(q *api.QueryOptions) (err error) {
+		q.Datacenter = demoShanghai
+		got, _, err = agent.KV().Get(key, q)
+		return err
+	})
 	if err != nil {
 		return "", err
 	}
@@ -219,6 +227,16 @@ func (d *demo) proof(ctx context.Context) (string, error) {
 		return "", err
 	}
 	return fmt.Sprintf("%s = %s written and read in %s through %s with ?dc=, and replicated back", key, value, demoShanghai, demoBeijing), nil
+}
+
+// put writes a key in shanghai through the agent. On a slow machine the leader may have just
+// changed, so it goes on trying.
+func (d *demo) put(ctx context.Context, agent *api.Client, key, value string) error {
+	return d.await(ctx, func(q *api.QueryOptions) error {
+		there := (&api.WriteOptions{Datacenter: demoShanghai}).WithContext(q.Context())
+		_, err := agent.KV().Put(&api.KVPair{Key: key, Value: []byte(value)}, there)
+		return err
+	})
 }
 
 // awaitKey waits until the agent's datacenter has the value.
