@@ -17,8 +17,9 @@ type shell struct {
 	lines chan string // what it prints; closed when it has ended
 }
 
-// patience is how long a step may take until it prints what the page shows.
-const patience = 2 * time.Minute
+// patience is how long a step may take until it prints what the page shows. The first one
+// builds everything.
+const patience = 4 * time.Minute
 
 // startShell runs bash in dir until the test ends. What it left running ends with it,
 // even if the test is killed: its input ends then.
