@@ -40,7 +40,7 @@ func expectFound(t *testing.T, n *lab.Node, name string, qtype uint16, want stri
 func register(t *testing.T, dc *lab.DC, address, status string) {
 	t.Helper()
 	node := "web-" + dc.Name
-	lab.Until(t, node+" is registered", func() error { // a leader may go at any time
+	lab.Do(t, "register "+node, func() error {
 		_, err := dc.Nodes[0].API(t).Catalog().Register(&api.CatalogRegistration{
 			Node: node, Address: address, Service: &api.AgentService{ID: "web", Service: "web", Port: 80},
 			Check: &api.AgentCheck{Node: node, CheckID: "web", Name: "web", Status: status, ServiceID: "web"},

@@ -31,12 +31,12 @@ func rootsOf(t *testing.T, n *lab.Node) *api.CARootList {
 	return roots
 }
 
-func leafOf(t *testing.T, n *lab.Node, service string, q *api.QueryOptions) (*api.LeafCert, *api.QueryMeta) {
+func leafOf(t *testing.T, n *lab.Node, service string, q *api.QueryOptions) (leaf *api.LeafCert, meta *api.QueryMeta) {
 	t.Helper()
-	leaf, meta, err := n.API(t).Agent().ConnectCALeaf(service, q)
-	if err != nil {
-		t.Fatal(err)
-	}
+	lab.Do(t, "a certificate of "+service, func() (err error) {
+		leaf, meta, err = n.API(t).Agent().ConnectCALeaf(service, q)
+		return err
+	})
 	return leaf, meta
 }
 
@@ -86,9 +86,15 @@ func TestEveryAgentTrustsTheSameRoots(t *testing.T) {
 	serials := make([]string, 20)
 	for i := range serials {
 		all.Go(func() {
-			if leaf, _, err := client.API(t).Agent().ConnectCALeaf("web", nil); err == nil {
-				serials[i] = leaf.SerialNumber
+			leaf, _, err := client.API(t).Agent().ConnectCALeaf("web", nil)
+			for lab.LeaderWent(err) {
+				leaf, _, err = client.API(t).Agent().ConnectCALeaf("web", nil)
 			}
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			serials[i] = leaf.SerialNumber
 		})
 	}
 	all.Wait()
@@ -146,14 +152,19 @@ func TestARotationReachesTheAgents(t *testing.T) {
 	if _, err := ca.CASetConfig(config, nil); err != nil {
 		t.Fatal(err)
 	}
-	roots := client.Get(t, "/v1/agent/connect/ca/roots")
 	next, _ := leafOf(t, client, "web", &api.QueryOptions{WaitIndex: meta.LastIndex, WaitTime: 2 * time.Minute})
 	if next.SerialNumber == old.SerialNumber {
 		t.Fatal("no new certificate after the root changed")
 	}
-	after := rootsOf(t, client)
-	if len(after.Roots) != 2 || after.ActiveRootID == before.ActiveRootID || after.TrustDomain != before.TrustDomain {
-		t.Fatalf("the roots are %s", roots.Body)
+	var after *api.CARootList
+	lab.Until(t, "the agent knows another root", func() error {
+		if after = rootsOf(t, client); after.ActiveRootID == before.ActiveRootID {
+			return errors.New("it is the first")
+		}
+		return nil
+	})
+	if len(after.Roots) != 2 || after.TrustDomain != before.TrustDomain {
+		t.Fatalf("the roots are %+v", after)
 	}
 	if err := errors.Join(trusts(after, old), trusts(after, next), trusts(before, next)); err != nil {
 		t.Error(err)
@@ -232,12 +243,22 @@ func TestConfigEntriesThroughTheClient(t *testing.T) {
 	})
 	entries := client.API(t).ConfigEntries()
 	web := &api.ServiceConfigEntry{Kind: api.ServiceDefaults, Name: "web", Protocol: "http"}
-	if ok, _, err := entries.CAS(web, 0, nil); !ok || err != nil {
-		t.Fatal(ok, err)
-	}
-	if ok, _, err := entries.CAS(web, 0, nil); ok || err != nil {
-		t.Error("written over one that is there", ok, err)
-	}
+	unsure := false // whether an earlier try has written it
+	lab.Do(t, "write the first entry", func() error {
+		ok, _, err := entries.CAS(web, 0, nil)
+		if err == nil && !ok && !unsure {
+			err = errors.New("there is one")
+		}
+		unsure = true
+		return err
+	})
+	lab.Do(t, "write over it", func() error {
+		ok, _, err := entries.CAS(web, 0, nil)
+		if ok {
+			t.Error("written over one that is there")
+		}
+		return err
+	})
 	got, meta, err := entries.Get(api.ServiceDefaults, "web", nil)
 	if err != nil || got.(*api.ServiceConfigEntry).Protocol != "http" || got.GetModifyIndex() != meta.LastIndex {
 		t.Fatalf("got %+v at %d, %v", got, meta.LastIndex, err)
@@ -252,9 +273,17 @@ func TestConfigEntriesThroughTheClient(t *testing.T) {
 		answer <- e
 	}()
 	web.Protocol = "grpc"
-	if ok, _, err := entries.Set(web, nil); !ok || err != nil {
-		t.Fatal(ok, err)
+	set := func(n *lab.Node, e api.ConfigEntry, q *api.WriteOptions) {
+		t.Helper()
+		lab.Do(t, "write an entry at "+n.Name, func() error {
+			ok, _, err := n.API(t).ConfigEntries().Set(e, q)
+			if err == nil && !ok {
+				err = errors.New("it was not written")
+			}
+			return err
+		})
 	}
+	set(client, web, nil)
 	if e := <-answer; e == nil || e.(*api.ServiceConfigEntry).Protocol != "grpc" {
 		t.Errorf("who waited got %+v", e)
 	}
@@ -262,16 +291,15 @@ func TestConfigEntriesThroughTheClient(t *testing.T) {
 		Match:       &api.ServiceRouteMatch{HTTP: &api.ServiceRouteHTTPMatch{PathPrefix: "/x"}},
 		Destination: &api.ServiceRouteDestination{Service: "other", RequestTimeout: 5 * time.Second},
 	}}}
-	if ok, _, err := fed.Node("beijing-s1").API(t).ConfigEntries().Set(router, &api.WriteOptions{Datacenter: "shanghai"}); !ok || err != nil {
-		t.Fatal(ok, err)
-	}
+	set(fed.Node("beijing-s1"), router, &api.WriteOptions{Datacenter: "shanghai"})
 	away, _, err := fed.Node("beijing-s1").API(t).ConfigEntries().List(api.ServiceRouter, &api.QueryOptions{Datacenter: "shanghai"})
 	if err != nil || len(away) != 1 || away[0].(*api.ServiceRouterConfigEntry).Routes[0].Destination.RequestTimeout != 5*time.Second {
 		t.Errorf("seen from beijing: %+v, %v", away, err)
 	}
-	if _, err := entries.Delete(api.ServiceDefaults, "web", nil); err != nil {
-		t.Error(err)
-	}
+	lab.Do(t, "delete an entry", func() error {
+		_, err := entries.Delete(api.ServiceDefaults, "web", nil)
+		return err
+	})
 	if _, _, err := entries.Get(api.ServiceDefaults, "web", nil); err == nil || !strings.Contains(err.Error(), "404") {
 		t.Errorf("after the deletion: %v", err)
 	}

@@ -17,14 +17,16 @@ import (
 // patroni keeps its leader key alive by a session whose end deletes the key, and reads
 // what went wrong from the beginning of an error's text.
 func patroni(t *testing.T, server, client *lab.Node) {
-	do := func(n *lab.Node, method, path, body string) *lab.Answer {
+	do := func(n *lab.Node, method, path, body string) (a *lab.Answer) {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), within)
-		defer cancel()
-		a, err := n.Do(ctx, method, path, body)
-		if err != nil {
-			t.Fatal(err)
-		}
+		lab.Do(t, method+" "+path, func() (err error) {
+			ctx, cancel := context.WithTimeout(t.Context(), within)
+			defer cancel()
+			if a, err = n.Do(ctx, method, path, body); err == nil && lab.LeaderWent(a.Err()) {
+				err = a.Err()
+			}
+			return err
+		})
 		return a
 	}
 	if a := do(client, "PUT", "/v1/session/create", `{"name":"batman-pg1","checks":[],"lockdelay":"0.001s","behavior":"delete","ttl":"1.0s"}`); a.Status != 500 || !strings.HasPrefix(string(a.Body), "Invalid Session TTL") {
@@ -88,12 +90,16 @@ func traefik(t *testing.T, server, client *lab.Node) {
 	id := newSession(t, client, &api.SessionEntry{Behavior: api.SessionBehaviorDelete, TTL: (20 * time.Second / 2).String(), LockDelay: time.Millisecond})
 	kv := client.API(t).KV()
 	for _, key := range []string{"traefik/acme/lock", "traefik/http/routers/a"} {
-		if done, _, err := kv.Acquire(&api.KVPair{Key: key, Value: []byte("x"), Session: id, Flags: api.LockFlagValue}, nil); !done || err != nil {
-			t.Fatalf("%s: %v", key, err)
-		}
+		lab.Do(t, "acquire "+key, func() error {
+			done, _, err := kv.Acquire(&api.KVPair{Key: key, Value: []byte("x"), Session: id, Flags: api.LockFlagValue}, nil)
+			if err == nil && !done {
+				err = errors.New("it is held")
+			}
+			return err
+		})
 	}
-	if s, _, err := client.API(t).Session().Renew(id, nil); err != nil || s == nil || s.TTL != "10s" || s.LockDelay != time.Millisecond {
-		t.Fatalf("%+v, %v", s, err)
+	if s := isRenewed(t, client, id); s == nil || s.TTL != "10s" || s.LockDelay != time.Millisecond {
+		t.Fatalf("%+v", s)
 	}
 	if pairs, _, err := server.API(t).KV().List("traefik/", &api.QueryOptions{RequireConsistent: true}); err != nil || len(pairs) != 2 {
 		t.Fatalf("%v, %v", pairs, err)
@@ -114,16 +120,16 @@ func vault(t *testing.T, server, client *lab.Node) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fenced := func(n *lab.Node, ops ...*api.KVTxnOp) (bool, *api.TxnResponse) {
+	fenced := func(n *lab.Node, ops ...*api.KVTxnOp) (ok bool, rep *api.TxnResponse) {
 		t.Helper()
 		all := api.TxnOps{{KV: &api.KVTxnOp{Verb: api.KVCheckSession, Key: "vault/core/lock", Session: pair.Session}}}
 		for _, op := range ops {
 			all = append(all, &api.TxnOp{KV: op})
 		}
-		ok, rep, _, err := n.API(t).Txn().Txn(all, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		lab.Do(t, "a transaction at "+n.Name, func() (err error) {
+			ok, rep, _, err = n.API(t).Txn().Txn(all, nil)
+			return err
+		})
 		return ok, rep
 	}
 	many := slices.Repeat([]*api.KVTxnOp{{Verb: api.KVSet, Key: "vault/data", Value: []byte("1")}}, 127)
@@ -133,9 +139,7 @@ func vault(t *testing.T, server, client *lab.Node) {
 	if ok, rep := fenced(server, &api.KVTxnOp{Verb: api.KVGetOrEmpty, Key: "vault/none"}); !ok || len(rep.Results) != 2 || rep.Results[0].KV.Session != pair.Session || rep.Results[1].KV.Value != nil {
 		t.Fatalf("%+v", rep)
 	}
-	if _, err := server.API(t).Session().Destroy(pair.Session, nil); err != nil {
-		t.Fatal(err)
-	}
+	destroy(t, server, pair.Session)
 	if ok, rep := fenced(client, &api.KVTxnOp{Verb: api.KVSet, Key: "vault/data", Value: []byte("2")}); ok || len(rep.Errors) != 1 || rep.Errors[0].OpIndex != 0 {
 		t.Errorf("a write without the lock: %v %+v", ok, rep)
 	}

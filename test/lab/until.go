@@ -3,8 +3,12 @@
 package lab
 
 import (
+	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/hanse-project/hanse/rpc"
 )
 
 // patience is how long a test waits for anything. It bounds a failure and judges nothing:
@@ -41,4 +45,26 @@ func Until(t testing.TB, what string, holds func() error) {
 			t.Fatalf("%s: not when the test ended: %v", what, err)
 		}
 	}
+}
+
+// leaderWent are what requests end with because a leader went while they were under way.
+var leaderWent = []*rpc.Error{rpc.ErrNoLeader, rpc.ErrOutcomeUnknown, rpc.ErrNotReady, rpc.ErrConnectionLost}
+
+// LeaderWent tells whether a request failed because a leader went. On a busy machine one
+// does now and then, without anybody's doing: a pause of half a second is enough.
+func LeaderWent(err error) bool {
+	return err != nil && slices.ContainsFunc(leaderWent, func(e *rpc.Error) bool { return strings.Contains(err.Error(), e.Text) })
+}
+
+// Do does what may be done twice, and repeats it while leaders go. The test fails if it
+// fails for another reason.
+func Do(t testing.TB, what string, do func() error) {
+	t.Helper()
+	Until(t, what, func() error {
+		err := do()
+		if err != nil && !LeaderWent(err) {
+			t.Fatalf("%s: %v", what, err)
+		}
+		return err
+	})
 }
