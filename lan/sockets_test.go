@@ -44,13 +44,13 @@ func TestRejoinFromSnapshot(t *testing.T) {
 	cfg.DataDir = t.TempDir()
 	b := start(t, cfg)
 	mustJoin(t, b, a.addr())
-	b.UntilStatus(t, "a", serf.StatusAlive)
+	snapshot := filepath.Join(cfg.DataDir, "serf", "local.snapshot")
+	b.untilWritten(t, snapshot, "a")
 	if err := b.Shutdown(); err != nil {
 		t.Fatal(err)
 	}
 
 	// What a crash may leave at the end of the file is no obstacle.
-	snapshot := filepath.Join(cfg.DataDir, "serf", "local.snapshot")
 	f, err := os.OpenFile(snapshot, os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -75,6 +75,7 @@ func TestRejoinFromSnapshot(t *testing.T) {
 	cfg.RejoinAfterLeave = true // too late for this leave: it emptied the snapshot
 	b = start(t, cfg)
 	mustJoin(t, b, a.addr())
+	b.untilWritten(t, snapshot, "a")
 	if err := b.Leave(); err != nil {
 		t.Fatal(err)
 	}
@@ -83,6 +84,29 @@ func TestRejoinFromSnapshot(t *testing.T) {
 	}
 	b = start(t, cfg)
 	b.UntilStatus(t, "a", serf.StatusAlive)
+}
+
+// untilWritten waits until m has written down, since it last left, that another member is
+// alive: that comes after the member is known, and what is not written then is lost by an
+// end or a leave.
+func (m member) untilWritten(t *testing.T, snapshot, other string) {
+	t.Helper()
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		text, err := os.ReadFile(snapshot)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.LastIndex(string(text), "alive: "+other+" ") > strings.LastIndex(string(text), "leave\n") {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s is not written down: %s", other, text)
+		}
+		// What is written next has serf write out what it has held back.
+		if err := m.UserEvent("next", nil, false); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func key(b byte) []byte { return []byte(strings.Repeat(string(b), 32)) }
