@@ -88,10 +88,13 @@ func TestAServerThatHasLeftDrains(t *testing.T) {
 		return err
 	})
 	rest[0].Put(t, "", "later", "2")
-	pair, _, err := leaver.API(t).KV().Get("later", nil)
-	if err != nil || pair == nil {
-		t.Errorf("what others write later: %v, %v", pair, err)
-	}
+	lab.Until(t, "it reads what others write later", func() error {
+		pair, _, err := leaver.API(t).KV().Get("later", nil)
+		if err == nil && pair == nil {
+			t.Fatal("it answers with what was before")
+		}
+		return err
+	})
 	select {
 	case err := <-left:
 		t.Errorf("it left before its time: %v", err)
