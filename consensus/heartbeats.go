@@ -12,6 +12,9 @@ import (
 // each time this runs out, and pauses after it for up to ten seconds.
 const patience = time.Minute
 
+// lookAgain is how soon a wait learns that its follower was taken out of the log.
+const lookAgain = time.Second
+
 // heartbeats knows which followers left their last heartbeat without an answer, so that
 // entries can wait for the next one that is answered.
 //
@@ -66,8 +69,9 @@ func isHeartbeat(r *raft.AppendEntriesRequest) bool {
 	return len(r.Entries) == 0 && r.PrevLogEntry == 0 && r.PrevLogTerm == 0 && r.LeaderCommitIndex == 0
 }
 
-// awaitAnswer waits while the follower is silent, as long as patience lasts and this
-// server is not heard to have lost its leadership.
+// awaitAnswer waits while the follower is silent, as long as patience lasts, the follower
+// is a member of the log, and this server is not heard to have lost its leadership. raft
+// ends the heartbeats to a former member only after the wait.
 func (t *networkTransport) awaitAnswer(id raft.ServerID, term uint64) {
 	leading, changed := t.leading()
 	answered := t.beats.answered(id, term)
@@ -76,11 +80,20 @@ func (t *networkTransport) awaitAnswer(id raft.ServerID, term uint64) {
 	}
 	limit := time.NewTimer(patience)
 	defer limit.Stop()
-	select {
-	case <-answered:
-	case <-changed:
-	case <-t.closed:
-	case <-limit.C:
+	look := time.NewTicker(lookAgain)
+	defer look.Stop()
+	for t.member(id) {
+		select {
+		case <-answered:
+			return
+		case <-changed:
+			return
+		case <-t.closed:
+			return
+		case <-limit.C:
+			return
+		case <-look.C:
+		}
 	}
 }
 

@@ -17,6 +17,7 @@ type lateFollower struct {
 	streams net.Listener
 	closed  chan struct{}
 	leading bool
+	member  bool
 	changed chan struct{}
 }
 
@@ -32,11 +33,14 @@ func newLateFollower(t *testing.T) *lateFollower {
 	}
 	f := &lateFollower{
 		runs: make(chan struct{}), streams: listen(),
-		closed: make(chan struct{}), leading: true, changed: make(chan struct{}),
+		closed: make(chan struct{}), leading: true, member: true, changed: make(chan struct{}),
 	}
 	trans := raft.NewNetworkTransport(refused{tcpStreams{listen()}, f.runs}, 1, 10*time.Second, nil)
 	t.Cleanup(func() { trans.Close() })
-	f.leader = &networkTransport{NetworkTransport: trans, closed: f.closed, leading: func() (bool, <-chan struct{}) { return f.leading, f.changed }}
+	f.leader = &networkTransport{
+		NetworkTransport: trans, closed: f.closed, member: func(raft.ServerID) bool { return f.member },
+		leading: func() (bool, <-chan struct{}) { return f.leading, f.changed },
+	}
 	return f
 }
 
@@ -135,6 +139,7 @@ func TestEntriesDoNotWaitFor(t *testing.T) {
 	}{
 		"another leader":              {3, func(f *lateFollower) { close(f.changed) }},
 		"a server that leads no more": {3, func(f *lateFollower) {}},
+		"one that is no member":       {3, func(f *lateFollower) {}},
 		"a transport that is closed":  {3, func(f *lateFollower) { close(f.closed) }},
 		"the silence of another term": {4, func(f *lateFollower) {}},
 	} {
@@ -143,7 +148,7 @@ func TestEntriesDoNotWaitFor(t *testing.T) {
 			if err := f.beat(3); err == nil {
 				t.Fatal("a heartbeat was answered by nobody")
 			}
-			f.leading = name != "a server that leads no more"
+			f.leading, f.member = name != "a server that leads no more", name != "one that is no member"
 			ended := make(chan error, 1)
 			go func() { ended <- f.entries(c.term) }()
 			c.end(f)

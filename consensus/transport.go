@@ -44,10 +44,13 @@ func (n *Node) openTransport(cfg Config) raft.Transport {
 		return err
 	}
 	n.stops = append(n.stops, n.hangUp)
-	own := &networkTransport{NetworkTransport: trans, closed: ctx.Done(), leading: func() (bool, <-chan struct{}) {
-		leading, _, changed := n.leadership.now()
-		return leading, changed
-	}}
+	own := &networkTransport{
+		NetworkTransport: trans, closed: ctx.Done(), member: n.isMember,
+		leading: func() (bool, <-chan struct{}) {
+			leading, _, changed := n.leadership.now()
+			return leading, changed
+		},
+	}
 	n.silent = func(id raft.ServerID) bool { return own.beats.answered(id, n.raft.CurrentTerm()) != nil }
 	return own
 }
@@ -58,6 +61,7 @@ type networkTransport struct {
 	*raft.NetworkTransport
 	beats   heartbeats
 	closed  <-chan struct{}
+	member  func(raft.ServerID) bool
 	leading func() (leading bool, changed <-chan struct{}) // changed is closed at the next change of leader
 }
 
