@@ -161,12 +161,17 @@ func (f *fabric) pair() (near net.Conn, ours *net.TCPConn, err error) {
 	if near, err = net.Dial("tcp", f.middle.Addr().String()); err != nil {
 		return nil, nil, err
 	}
-	accepted, err := f.middle.Accept()
-	if err != nil {
-		near.Close()
-		return nil, nil, err
+	for {
+		accepted, err := f.middle.Accept()
+		if err != nil {
+			near.Close()
+			return nil, nil, err
+		}
+		if accepted.RemoteAddr().String() == near.LocalAddr().String() {
+			return near, accepted.(*net.TCPConn), nil
+		}
+		accepted.Close() // somebody on this machine looked for who had the port before
 	}
-	return near, accepted.(*net.TCPConn), nil
 }
 
 // pass returns when what was sent at the given time arrives.
