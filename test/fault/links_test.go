@@ -91,7 +91,7 @@ func TestFirstPassOutlivesLeadersKilledOnEitherSide(t *testing.T) {
 	t.Parallel()
 	r := between(lab.Start(t, lab.Processes(), lab.Servers("shanghai", 3), lab.Servers("beijing", 3), keepServers))
 	r.source.Fill(t, 4000, 100)
-	r.link(t, lab.Settings{"rate_limit": 1000})
+	r.link(t, lab.Settings{"rate_limit": 400}) // ten seconds, so that it is seen under way twice
 	r.waitHalfway(t)
 	r.source.DC.KillLeader(t)
 	r.waitHalfway(t)

@@ -26,7 +26,8 @@ const (
 	// perTxn is how many operations a transaction may have, and bytesPerTxn how many bytes its
 	// values together.
 	perTxn, bytesPerTxn = 64, 300_000
-	// writeWithin is how long a client waits for an answer to a write.
+	// writeWithin is how long a client waits for an answer to a write before it turns to
+	// another agent.
 	writeWithin = 3 * time.Second
 )
 
@@ -140,7 +141,11 @@ func (w *Writes) write() {
 	agents := w.in.DC.Running()
 	err := errors.New("no agent runs")
 	if len(agents) > 0 {
-		ctx, cancel := context.WithTimeout(context.Background(), writeWithin)
+		within := writeWithin
+		if len(agents) == 1 {
+			within = patience // a disk may well be busy for so long
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), within)
 		defer cancel()
 		var a *Answer
 		if a, err = agents[rand.IntN(len(agents))].Do(ctx, method, path, body); err == nil {
