@@ -6,10 +6,15 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/consul/api"
 	"github.com/hashicorp/consul/sdk/testutil"
+	"github.com/hashicorp/consul/sdk/testutil/retry"
 )
+
+// patience is how long the server has for what takes a moment on a machine that is not busy.
+const patience = 2 * time.Minute
 
 // consulInPath builds our binary under the name that the test server looks for.
 func consulInPath(t *testing.T) {
@@ -24,15 +29,28 @@ func consulInPath(t *testing.T) {
 
 func TestTheTestServerOfOthersStartsHanse(t *testing.T) {
 	consulInPath(t)
-	server, err := testutil.NewTestServerConfigT(t, func(c *testutil.TestServerConfig) {
-		c.NodeMeta = map[string]string{"rack": "r1"}
+	// The test server has patience for two seconds, and others try again after that, too.
+	var server *testutil.TestServer
+	retry.RunWith(&retry.Timer{Timeout: patience, Wait: time.Second}, t, func(r *retry.R) {
+		var err error
+		if server, err = testutil.NewTestServerConfigT(t, func(c *testutil.TestServerConfig) {
+			c.NodeMeta = map[string]string{"rack": "r1"}
+		}); err != nil {
+			r.Fatalf("start: %v", err)
+		}
 	})
-	if err != nil {
-		t.Fatalf("start: %v", err)
-	}
 	t.Cleanup(func() {
 		if err := server.Stop(); err != nil {
 			t.Errorf("stop: %v", err)
+		}
+	})
+	client, err := api.NewClient(&api.Config{Address: server.HTTPAddr})
+	if err != nil {
+		t.Fatal(err)
+	}
+	retry.RunWith(&retry.Timer{Timeout: patience, Wait: 25 * time.Millisecond}, t, func(r *retry.R) {
+		if checks, _, err := client.Health().State(api.HealthAny, nil); err != nil || len(checks) == 0 {
+			r.Fatalf("nobody is registered: %v, %v", checks, err)
 		}
 	})
 	server.WaitForLeader(t)
@@ -40,10 +58,6 @@ func TestTheTestServerOfOthersStartsHanse(t *testing.T) {
 	server.SetKVString(t, "config/limit", "20")
 	if got := server.GetKVString(t, "config/limit"); got != "20" {
 		t.Errorf("key is %q, want 20", got)
-	}
-	client, err := api.NewClient(&api.Config{Address: server.HTTPAddr})
-	if err != nil {
-		t.Fatal(err)
 	}
 	ok, result, _, err := client.Txn().Txn(api.TxnOps{
 		{KV: &api.KVTxnOp{Verb: api.KVSet, Key: "a", Value: []byte("1")}},
