@@ -3,6 +3,8 @@
 package calls
 
 import (
+	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -52,10 +54,38 @@ func TestNoIndexIsZeroAndNothingComesBackAtOnce(t *testing.T) {
 			if strings.HasPrefix(path, "/v1/kv/") {
 				status = 404
 			}
-			talk(t, n,
-				call{path: path, status: status, check: steady, keep: []string{"index=X-Consul-Index"}},
-				call{path: with(path, "index=${index}&wait=400ms"), status: status, after: 400 * time.Millisecond, check: steady},
-				call{path: with(path, "index=${index}&wait=400ms&stale"), status: status, after: 400 * time.Millisecond, check: steady})
+			comesBack(t, n, call{path: path, status: status, check: steady}, "")
+			comesBack(t, n, call{path: path, status: status, check: steady}, "&stale")
 		})
 	}
+}
+
+// comesBack makes a call, and once more for what is new, which comes when the wait is over: or
+// before, if there is something new indeed.
+func comesBack(t *testing.T, n *lab.Node, first call, how string) {
+	t.Helper()
+	first.method, first.keep = http.MethodGet, []string{"index=X-Consul-Index"}
+	next := first
+	next.path, next.after = with(first.path, "index=${index}&wait=400ms"+how), 400*time.Millisecond
+	lab.Until(t, next.path+" waits", func() error {
+		known := map[string]string{}
+		a, err := first.make(t.Context(), n, known)
+		if err == nil {
+			err = first.compare(a, known)
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", first.path, err)
+		}
+		asked := known["index"]
+		if a, err = next.make(t.Context(), n, known); err == nil {
+			if index := a.Header.Get("X-Consul-Index"); a.took < next.after && index != asked {
+				return fmt.Errorf("the index went from %s to %s", asked, index)
+			}
+			err = next.compare(a, known)
+		}
+		if err != nil {
+			t.Fatalf("%s with index %s: %v", next.path, asked, err)
+		}
+		return nil
+	})
 }
