@@ -180,6 +180,47 @@ func TestReportedConflictsAreLeftAsTheyAre(t *testing.T) {
 	})
 }
 
+// byHandAtLast has keys be written by hand after the link looked at them, and before the next
+// batch lands.
+func (s *store) byHandAtLast(keys ...string) {
+	s.mutate(func() {
+		s.lenient = true
+		s.fault = func(call string) error {
+			if call != "apply" {
+				return nil
+			}
+			for _, k := range keys {
+				s.putLocked(k, []byte("by hand"), 0)
+			}
+			s.fault = func(string) error { return nil }
+			return nil
+		}
+	})
+}
+
+// A key that somebody else gave the source's value is not taken over with another one.
+func TestWhatIsTakenOverHasTheSourcesValue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source, sink := paged(10)
+		sink.put("config/004", "value 4", 4)
+		sink.put("config/005", "value 5", 5)
+		sink.byHandAtLast("config/004")
+		r, _ := start(t, runnerConfig(t, source, sink, "config/@shanghai"))
+		synctest.Wait()
+		if got := sink.contents("config/")["004"]; got != "0:by hand" || sink.mine["config/004"] || !sink.mine["config/005"] {
+			t.Errorf("what is by hand is %q, and the link has %v", got, sink.mine)
+		}
+		if err := r.Verify(true); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		sameContents(t, source, sink, "config/", "config/")
+		if s := r.Status(); s.Conflicts != 1 || !sink.mine["config/004"] {
+			t.Errorf("status %+v", s)
+		}
+	})
+}
+
 // What is written by hand after the link looked at a key, and before it writes, stays as well.
 func TestReportedConflictsAreLeftAsTheyAreAtTheLastMoment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -188,26 +229,10 @@ func TestReportedConflictsAreLeftAsTheyAreAtTheLastMoment(t *testing.T) {
 		source.put("config/004", "0", 0)
 		cfg := runnerConfig(t, source, sink, "config/@shanghai")
 		cfg.Conflict = ReportOnly
-		byHand := func(keys ...string) {
-			sink.mutate(func() {
-				sink.lenient = true
-				sink.fault = func(call string) error {
-					if call != "apply" {
-						return nil
-					}
-					for _, k := range keys {
-						sink.putLocked(k, []byte("by hand"), 0)
-						delete(sink.mine, k)
-					}
-					sink.fault = func(string) error { return nil }
-					return nil
-				}
-			})
-		}
-		byHand("config/004", "config/005")
+		sink.byHandAtLast("config/004", "config/005")
 		r, _ := start(t, cfg)
 		synctest.Wait()
-		byHand("config/001", "config/002")
+		sink.byHandAtLast("config/001", "config/002")
 		source.mutate(func() {
 			source.index++
 			source.putLocked("config/001", []byte("x"), 0)

@@ -85,7 +85,8 @@ func (k known) giveUp() verdict {
 func (v verdict) conflicts() bool { return v == overwrite || v == spare || v == revoke }
 
 // carry makes the change's operation that of the verdict, and reports whether there is one. Who
-// reports conflicts must not write over what came after the look at the key.
+// reports conflicts must not write over what came after the look at the key, and nobody may
+// take that over.
 func (r rules) carry(v verdict, c *change) bool {
 	c.op.Spare = r.conflict == ReportOnly
 	switch v {
@@ -93,10 +94,8 @@ func (r rules) carry(v verdict, c *change) bool {
 		c.op.Kind = SetKey
 		return true
 	case adopt:
-		c.op.Kind = AdoptKey
-		if c.op.Spare {
-			return true // it is adopted for what it holds
-		}
+		c.op.Kind, c.op.Spare = AdoptKey, true // it is adopted for what it holds
+		return true
 	case release:
 		c.op.Kind = ReleaseKey
 	case remove, revoke:

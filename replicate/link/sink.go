@@ -72,7 +72,11 @@ func (s *sink) Apply(ctx context.Context, b replicate.Batch) (uint64, error) {
 			return 0, fmt.Errorf("key %q: the engine asks for an unknown operation %d", op.Key, op.Kind)
 		}
 		m := kv.MirrorOp{Kind: kind, Key: op.Key, Value: op.Value, Flags: op.Flags, Spare: op.Spare}
-		if err := m.Check(s.maxValue); err != nil {
+		largest := s.maxValue
+		if op.Kind == replicate.AdoptKey {
+			largest = max(largest, len(op.Value)) // it is there already
+		}
+		if err := m.Check(largest); err != nil {
 			return 0, fmt.Errorf("key %q cannot be written here (see limits.kv_max_value_size): %w", op.Key, err)
 		}
 		cmd.Ops = append(cmd.Ops, m)

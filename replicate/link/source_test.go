@@ -82,7 +82,12 @@ func TestWhatIsTooLargeHereIsRefusedByItsName(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), `"config/big"`) || !strings.Contains(err.Error(), "kv_max_value_size") || rpc.ReasonOf(err) != rpc.ReasonTooLarge {
 		t.Errorf("a value that is too large: %v", err)
 	}
-	var at uint64
+	adopted := large
+	adopted.Kind, adopted.Spare = replicate.AdoptKey, true // it is there, and may stay
+	at, err := s.Apply(t.Context(), replicate.Batch{Record: replicate.Record{Value: []byte("{}")}, Ops: []replicate.Op{adopted}})
+	if err != nil {
+		t.Errorf("a large value that is taken over: %v", err)
+	}
 	for _, held := range []string{"", "many", "many more", "", "again"} {
 		at, err = s.Apply(t.Context(), replicate.Batch{Record: replicate.Record{Index: at, Value: []byte(`{"Held":"` + held + `"}`)}})
 		if err != nil {
