@@ -68,7 +68,9 @@ func under(s *store, prefix string, excludes []string) map[string]string {
 func (p *past) landed(b Batch) {
 	for _, op := range b.Ops {
 		rel := strings.TrimPrefix(op.Key, p.link.Destination)
-		delete(p.touched, rel)
+		if op.Kind != AdoptKey || p.sink.mine[op.Key] { // otherwise it was written over at the last moment
+			delete(p.touched, rel)
+		}
 		if op.Kind == ReleaseKey {
 			p.stray[rel] = true
 		}
@@ -170,7 +172,18 @@ func historyInPages(t *testing.T, rnd *rand.Rand) {
 		}
 		return nil
 	}
+	longest := []int{0, 20, 300}[rnd.IntN(3)] // milliseconds
+	slow := func() {
+		mu.Lock()
+		took := 0
+		if troubled && dice.IntN(3) == 0 {
+			took = dice.IntN(1 + longest)
+		}
+		mu.Unlock()
+		time.Sleep(time.Duration(took) * time.Millisecond)
+	}
 	for _, s := range []*store{source, sink} {
+		s.slow = slow
 		s.fault = func(string) error { return trouble(7) }
 		s.afterApply = func() error { return trouble(10) }
 	}
@@ -217,6 +230,9 @@ func historyInPages(t *testing.T, rnd *rand.Rand) {
 	p.foreign("private/1", "own")
 	backup := map[string]Entry{}
 	for i := range 300 {
+		if longest > 0 && rnd.IntN(2) == 0 { // so that things change while the link is at it
+			time.Sleep(time.Duration(rnd.IntN(60)) * time.Millisecond)
+		}
 		switch rnd.IntN(24) {
 		default:
 			change(1)

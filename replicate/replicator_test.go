@@ -106,7 +106,18 @@ func randomHistory(t *testing.T, rnd *rand.Rand) {
 		}
 		return nil
 	}
+	longest := []int{0, 20, 300}[rnd.IntN(3)] // milliseconds
+	slow := func() {
+		mu.Lock()
+		took := 0
+		if troubled && dice.IntN(3) == 0 {
+			took = dice.IntN(1 + longest)
+		}
+		mu.Unlock()
+		time.Sleep(time.Duration(took) * time.Millisecond)
+	}
 	for _, s := range []*store{source, sink} {
+		s.slow = slow
 		s.fault = func(string) error { return trouble(10) }
 		s.cut = func() int {
 			if trouble(10) != nil {
@@ -123,6 +134,9 @@ func randomHistory(t *testing.T, rnd *rand.Rand) {
 	start := func() func() { _, stop := run(t, cfg); return stop }
 	stop := start()
 	for range 400 {
+		if longest > 0 && rnd.IntN(2) == 0 { // so that things change while the link is at it
+			time.Sleep(time.Duration(rnd.IntN(60)) * time.Millisecond)
+		}
 		key := fmt.Sprintf("config/%d", rnd.IntN(60))
 		switch rnd.IntN(20) {
 		default:

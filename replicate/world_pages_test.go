@@ -34,6 +34,8 @@ func (s memSink) Digests(_ context.Context, q digest.Query) (*digest.Reply, erro
 
 // digests leaves out what is not the link's, as long as it does not prune.
 func (s *store) digests(q digest.Query, paged bool) (*digest.Reply, error) {
+	s.takeTime()
+	defer s.takeTime()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !paged {
@@ -64,6 +66,8 @@ func (s *store) digests(q digest.Query, paged bool) (*digest.Reply, error) {
 }
 
 func (s *store) entries(q EntriesQuery, paged bool) (*EntryPage, error) {
+	s.takeTime()
+	defer s.takeTime()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !paged {

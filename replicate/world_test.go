@@ -47,6 +47,9 @@ type store struct {
 	sums    int  // answers with sums
 	sumsAll bool // they count what is not the link's, too
 
+	// slow, if there is one, is called at the beginning and at the end of each call.
+	slow func()
+
 	// fault is asked before each call, by its name; cut says after how many
 	// entries a listing breaks, negative for never.
 	fault func(call string) error
@@ -71,6 +74,12 @@ func newStore() *store {
 		fault:      func(string) error { return nil },
 		cut:        func() int { return -1 },
 		afterApply: func() error { return nil },
+	}
+}
+
+func (s *store) takeTime() {
+	if s.slow != nil {
+		s.slow()
 	}
 }
 
@@ -176,6 +185,8 @@ func (s *store) answerLocked(prefix string) *Listing {
 type memSource struct{ *store }
 
 func (s memSource) List(ctx context.Context, q Query) (*Listing, error) {
+	s.takeTime()
+	defer s.takeTime()
 	wait := q.Wait
 	if wait == 0 {
 		wait = time.Minute
@@ -206,6 +217,8 @@ func (s memSource) List(ctx context.Context, q Query) (*Listing, error) {
 }
 
 func (s memSource) Changes(ctx context.Context, q FeedQuery) (*Page, error) {
+	s.takeTime()
+	defer s.takeTime()
 	over := time.After(cmp.Or(q.Wait, Heartbeat))
 	for {
 		s.mu.Lock()
@@ -281,6 +294,8 @@ type memSink struct {
 }
 
 func (s memSink) List(_ context.Context, prefix string) (*Listing, error) {
+	s.takeTime()
+	defer s.takeTime()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.fault("list"); err != nil {
@@ -290,6 +305,8 @@ func (s memSink) List(_ context.Context, prefix string) (*Listing, error) {
 }
 
 func (s memSink) Load(_ context.Context, key string) ([]byte, uint64, error) {
+	s.takeTime()
+	defer s.takeTime()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.fault("load"); err != nil {
@@ -303,6 +320,8 @@ func (s memSink) Limits() Limits { return s.limits }
 func (s memSink) Cost(op Op) int { return len(op.Key) + len(op.Value) + 20 }
 
 func (s memSink) Apply(_ context.Context, b Batch) (uint64, error) {
+	s.takeTime()
+	defer s.takeTime()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.fault("apply"); err != nil {
