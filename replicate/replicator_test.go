@@ -391,16 +391,17 @@ func TestTwoDaemonsOnOneLinkNoticeEachOther(t *testing.T) {
 	eitherWay(t, func(t *testing.T, newSource func() *store) {
 		source, sink := newSource(), newStore()
 		fill(source, "config/", 10)
+		sink.slow = func() { time.Sleep(time.Millisecond) } // both have looked at a key before one of them writes it
 		cfg := testConfig(t, source, sink, "config/@shanghai")
 		cfg.Writer = "first"
 		a, _ := run(t, cfg)
-		synctest.Wait()
+		time.Sleep(time.Second)
 		cfg.Writer = "second"
 		b, _ := run(t, cfg)
-		synctest.Wait()
+		time.Sleep(time.Second)
 		for i := range 20 {
 			source.put("config/x", fmt.Sprint(i), 0)
-			synctest.Wait()
+			time.Sleep(time.Second)
 		}
 		time.Sleep(time.Minute)
 		sameContents(t, source, sink, "config/", "config/")
