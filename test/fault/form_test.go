@@ -17,7 +17,7 @@ import (
 func TestServersStartedInAnyOrderFormOneCluster(t *testing.T) {
 	for _, order := range [][]int{{0, 1, 2}, {2, 0, 1}, {1, 2, 0}} {
 		t.Run(fmt.Sprint(order), func(t *testing.T) {
-			fed := lab.New(t, lab.Servers("shanghai", 3))
+			fed := lab.New(t, lab.Steady(), lab.Servers("shanghai", 3))
 			dc := fed.DC("shanghai")
 			first, second, last := dc.Nodes[order[0]], dc.Nodes[order[1]], dc.Nodes[order[2]]
 			first.Start(t)
@@ -150,7 +150,7 @@ func TestJoiningTwoDatacentersOverTheLANIsRefused(t *testing.T) {
 }
 
 func TestJoiningOneServerOverTheWANIsEnoughForAll(t *testing.T) {
-	fed := lab.Start(t, lab.Apart(), lab.Servers("shanghai", 3), lab.Servers("beijing", 3), lab.Clients("beijing", 1))
+	fed := lab.Start(t, lab.Apart(), lab.Steady(), lab.Servers("shanghai", 3), lab.Servers("beijing", 3), lab.Clients("beijing", 1))
 	if err := fed.Node("shanghai-s2").API(t).Agent().Join(fed.Node("beijing-s3").Addr(lab.WANPort), true); err != nil {
 		t.Fatal(err)
 	}

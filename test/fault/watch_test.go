@@ -35,7 +35,7 @@ func watch(t *testing.T, n *lab.Node, path string, index uint64) <-chan *lab.Ans
 }
 
 func TestWatchesAcrossDatacentersWakeForTheirOwnOnly(t *testing.T) {
-	fed := lab.Start(t, lab.Servers("shanghai", 1), lab.Clients("shanghai", 1), lab.Servers("beijing", 3))
+	fed := lab.Start(t, lab.Steady(), lab.Servers("shanghai", 1), lab.Clients("shanghai", 1), lab.Servers("beijing", 3))
 	at, beijing := fed.Node("shanghai-c1"), fed.DC("beijing")
 	for _, key := range []string{"a/1", "a/2", "b/1"} {
 		beijing.Put(t, key, "0")

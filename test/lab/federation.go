@@ -83,7 +83,8 @@ func Apart() Option { return func(_ testing.TB, f *Federation) { f.apart = true 
 
 // Steady has servers wait five times as long until they elect another leader: a pause of a
 // loaded machine is then no reason to. It is for tests that make requests once which a
-// change of leaders would fail.
+// change of leaders would fail, and for many servers in the process of a test, which have
+// little of a busy machine each and would elect again and again.
 func Steady() Option { return Flags("-hcl", "performance { raft_multiplier = 5 }") }
 
 // New lays out a federation, of which nothing runs yet.

@@ -9,7 +9,7 @@ import (
 )
 
 func TestFederationInOneProcessIsWhole(t *testing.T) {
-	fed := lab.Start(t, lab.Servers("shanghai", 3), lab.Servers("beijing", 3), lab.Clients("beijing", 1))
+	fed := lab.Start(t, lab.Steady(), lab.Servers("shanghai", 3), lab.Servers("beijing", 3), lab.Clients("beijing", 1))
 	shanghai, beijing := fed.DC("shanghai"), fed.DC("beijing")
 	shanghai.Put(t, "config/limit", "20")
 	shanghai.WaitFor(t, "config/limit", "20")
