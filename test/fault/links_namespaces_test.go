@@ -93,7 +93,7 @@ func TestNamespacesLinkWaitsForAFullDiskAndGoesOn(t *testing.T) {
 	r.link(t, nil)
 	r.copy.WaitEqual(t, r.source)
 	at.FillDisk(t)
-	r.source.Fill(t, 2000, 20_000) // more than the log has set aside
+	r.source.Fill(t, 1000, 20_000) // more than the log has set aside, and little enough to be read through the lab in seconds
 	lab.Until(t, "the log of the destination tells that there is no room", func() error {
 		if !strings.Contains(at.Log(t), "no space left on device") {
 			return errors.New("it does not")
