@@ -161,31 +161,12 @@ func TestAnyHistoryInPagesKeepsItsPromises(t *testing.T) {
 
 func historyInPages(t *testing.T, rnd *rand.Rand) {
 	source, sink := paged(0)
-	var mu sync.Mutex // the engine's dice; rnd is the test's
-	dice := rand.New(rand.NewPCG(rnd.Uint64(), 1))
-	troubled := true
-	trouble := func(percent int) error {
-		mu.Lock()
-		defer mu.Unlock()
-		if troubled && dice.IntN(100) < percent {
-			return errCut
-		}
-		return nil
-	}
-	longest := []int{0, 20, 300}[rnd.IntN(3)] // milliseconds
-	slow := func() {
-		mu.Lock()
-		took := 0
-		if troubled && dice.IntN(3) == 0 {
-			took = dice.IntN(1 + longest)
-		}
-		mu.Unlock()
-		time.Sleep(time.Duration(took) * time.Millisecond)
-	}
+	luck := newLuck(rnd)
+	longest := time.Duration([]int{0, 20, 300}[rnd.IntN(3)]) * time.Millisecond
 	for _, s := range []*store{source, sink} {
-		s.slow = slow
-		s.fault = func(string) error { return trouble(7) }
-		s.afterApply = func() error { return trouble(10) }
+		s.slow = func() { luck.delay(longest) }
+		s.fault = func(string) error { return luck.trouble(7) }
+		s.afterApply = func() error { return luck.trouble(10) }
 	}
 	cfg := runnerConfig(t, source, sink, "config/@shanghai:copy/", "config/private/")
 	sink.lenient = true
@@ -277,9 +258,7 @@ func historyInPages(t *testing.T, rnd *rand.Rand) {
 			})
 		}
 	}
-	mu.Lock()
-	troubled = false
-	mu.Unlock()
+	luck.turn()
 	time.Sleep(time.Minute)
 	for range 3 { // the end puts right what others did
 		orders.Resync++

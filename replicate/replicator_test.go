@@ -7,7 +7,6 @@ import (
 	"maps"
 	"math/rand/v2"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -95,39 +94,18 @@ func randomHistory(t *testing.T, rnd *rand.Rand) {
 	case 1, 2:
 		source.feed = true
 	}
-	var mu sync.Mutex // the engine's dice; rnd is the test's
-	dice := rand.New(rand.NewPCG(rnd.Uint64(), 1))
-	troubled := true
-	trouble := func(percent int) error {
-		mu.Lock()
-		defer mu.Unlock()
-		if troubled && dice.IntN(100) < percent {
-			return errCut
-		}
-		return nil
-	}
-	longest := []int{0, 20, 300}[rnd.IntN(3)] // milliseconds
-	slow := func() {
-		mu.Lock()
-		took := 0
-		if troubled && dice.IntN(3) == 0 {
-			took = dice.IntN(1 + longest)
-		}
-		mu.Unlock()
-		time.Sleep(time.Duration(took) * time.Millisecond)
-	}
+	luck := newLuck(rnd)
+	longest := time.Duration([]int{0, 20, 300}[rnd.IntN(3)]) * time.Millisecond
 	for _, s := range []*store{source, sink} {
-		s.slow = slow
-		s.fault = func(string) error { return trouble(10) }
+		s.slow = func() { luck.delay(longest) }
+		s.fault = func(string) error { return luck.trouble(10) }
 		s.cut = func() int {
-			if trouble(10) != nil {
-				mu.Lock()
-				defer mu.Unlock()
-				return dice.IntN(30)
+			if luck.trouble(10) != nil {
+				return luck.roll(30)
 			}
 			return -1
 		}
-		s.afterApply = func() error { return trouble(15) }
+		s.afterApply = func() error { return luck.trouble(15) }
 	}
 	cfg := testConfig(t, source, sink, "config/@shanghai:copy/", "config/private/")
 	cfg.Guard.MaxFraction = 1
@@ -162,9 +140,7 @@ func randomHistory(t *testing.T, rnd *rand.Rand) {
 			source.reap()
 		}
 	}
-	mu.Lock()
-	troubled = false
-	mu.Unlock()
+	luck.turn()
 	source.mutate(func() { delete(source.keys, "config/private/x") })
 	time.Sleep(2 * idleMove)
 	sameContents(t, source, sink, "config/", "copy/")

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -180,6 +181,45 @@ func (s *store) answerLocked(prefix string) *Listing {
 		}
 	}
 	return l
+}
+
+// luck is what befalls the calls of a link, by dice of its own, until it turns.
+type luck struct {
+	mu     sync.Mutex
+	dice   *rand.Rand
+	turned bool
+}
+
+func newLuck(rnd *rand.Rand) *luck { return &luck{dice: rand.New(rand.NewPCG(rnd.Uint64(), 1))} }
+
+func (l *luck) turn() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.turned = true
+}
+
+// roll is a number from 0 to n-1.
+func (l *luck) roll(n int) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.dice.IntN(n)
+}
+
+// trouble is an error in so many cases of a hundred.
+func (l *luck) trouble(percent int) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.turned && l.dice.IntN(100) < percent {
+		return errCut
+	}
+	return nil
+}
+
+// delay lets up to that time pass now and then.
+func (l *luck) delay(longest time.Duration) {
+	if l.trouble(33) != nil {
+		time.Sleep(time.Duration(l.roll(int(longest) + 1)))
+	}
 }
 
 type memSource struct{ *store }
