@@ -50,12 +50,21 @@ func notYours(r *Row) error {
 	return rpc.Conflict(fmt.Sprintf("link %q was made at run time: remove it, or give the one of the configuration files another name", r.Name))
 }
 
+// mayStand says why a link of the configuration files, or one of run time, cannot stand among
+// those there are, of which old has its name, if one has.
+func (l *Link) mayStand(fromConfig bool, old *Row, all []*Row, datacenter string) error {
+	if old != nil && old.FromConfig != fromConfig {
+		return notYours(old)
+	}
+	return l.fits(all, datacenter)
+}
+
 // applySet returns the link as it then is. One that leads from or to another place than
 // before is a new link: it has not come anywhere, and the keys that were written are not its.
 func applySet(tx *store.Tx, cmd *setLink) (*Row, error) {
 	old, found := lookup(&tx.View, cmd.Link.Name)
-	if found && old.FromConfig != cmd.FromConfig {
-		return nil, notYours(old)
+	if err := cmd.Link.mayStand(cmd.FromConfig, old, rows(&tx.View), cmd.Datacenter); err != nil {
+		return nil, err
 	}
 	var at uint64
 	if found {
@@ -63,9 +72,6 @@ func applySet(tx *store.Tx, cmd *setLink) (*Row, error) {
 	}
 	if !cmd.FromConfig && at != cmd.Present {
 		return nil, errChanged
-	}
-	if err := cmd.Link.fits(rows(&tx.View), cmd.Datacenter); err != nil {
-		return nil, err
 	}
 	r := &Row{Link: cmd.Link}
 	r.FromConfig, r.CreateIndex, r.ModifyIndex = cmd.FromConfig, tx.Index, tx.Index

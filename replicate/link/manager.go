@@ -120,15 +120,21 @@ func (m *Manager) configure(ctx context.Context, wanted []Link, present []*Row) 
 	for i := range wanted {
 		names[wanted[i].Name] = true
 	}
+	var stay []*Row
 	for _, r := range present {
-		if r.FromConfig && !names[r.Name] {
-			_, _, err := store.Propose[*Row](ctx, m.cfg.Log, opRemove, &removeLink{Name: r.Name, FromConfig: true})
-			errs = append(errs, err)
+		if !r.FromConfig || names[r.Name] {
+			stay = append(stay, r)
+			continue
 		}
+		_, _, err := store.Propose[*Row](ctx, m.cfg.Log, opRemove, &removeLink{Name: r.Name, FromConfig: true})
+		errs = append(errs, err)
 	}
 	for i := range wanted {
 		l := &wanted[i]
 		if r := stands[l.Name]; r != nil && r.same(l) {
+			continue
+		} else if err := l.mayStand(true, r, stay, m.cfg.Datacenter); err != nil {
+			errs = append(errs, err) // without a line in the log each time it is tried
 			continue
 		}
 		_, _, err := store.Propose[*Row](ctx, m.cfg.Log, opSet, &setLink{Link: *l, FromConfig: true, Datacenter: m.cfg.Datacenter})

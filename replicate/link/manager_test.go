@@ -130,6 +130,11 @@ func TestLinksOfTheFilesAreMadeEqualToThem(t *testing.T) {
 		}
 		m.Want([]Link{complete("b", "c/"), complete("own", "d/"), complete("e", "own/x/")})
 		shown("b c/ true", "own own/ false") // what does not fit beside another waits for it
+		before = dc.AppliedIndex()
+		time.Sleep(10 * configureAgain)
+		if dc.AppliedIndex() != before {
+			t.Error("a link that waits for another to go is written to the log all the while")
+		}
 		dc.order(Remove, "own")
 		shown("b c/ true", "e own/x/ true", "own d/ true")
 		m.Want(nil)
