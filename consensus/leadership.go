@@ -87,6 +87,11 @@ func (n *Node) IsLeader() bool { return n.raft.State() == raft.Leader }
 // Leader is the server that leads as far as this one knows; its fields are empty if
 // none is known.
 func (n *Node) Leader() raft.Server {
+	if n.raft.State() == raft.Candidate {
+		// A heartbeat that came in just as the wait for one ended leaves the name of who sent
+		// it, and while others only ask whether they would be elected raft does not drop it.
+		return raft.Server{}
+	}
 	addr, id := n.raft.LeaderWithID()
 	return raft.Server{ID: id, Address: addr}
 }
