@@ -99,7 +99,19 @@ func ServeSnapshot(ctx context.Context, conn net.Conn, s Snapshots) error {
 	if err != nil {
 		reply.Error, reply.Reason = err.Error(), rpc.ReasonOf(err)
 	}
-	return errors.Join(err, out.Encode(&reply))
+	err = errors.Join(err, out.Encode(&reply))
+	if req.Op == RestoreSnapshot {
+		discard(conn, in)
+	}
+	return err
+}
+
+// discard reads what is left of an archive that was refused, for some time: a connection
+// that is closed with something unread may take the answer with it.
+func discard(conn net.Conn, in io.Reader) {
+	if err := conn.SetReadDeadline(time.Now().Add(snapshotRequestTime)); err == nil {
+		_, _ = io.Copy(io.Discard, in)
+	}
 }
 
 // byteByByte keeps a decoder from reading past the value it wants.
